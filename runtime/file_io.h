@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace sinter::detail {
+
+/// A regular file that is open for reading. Error with a help if it is missing or not a file.
+class InputFile {
+ public:
+  explicit InputFile(const std::string& path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  int64_t size() const { return size_; }
+  int descriptor() const { return descriptor_; }
+  /// Reads the next `bytes`. Error with the byte offset if the file ends before.
+  void read(void* to, size_t bytes);
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+  int64_t size_ = 0;
+  int64_t offset_ = 0;
+};
+
+/// Writes the pieces one after the other to a temporary file beside `path`, syncs it, renames it
+/// and syncs the folder: a crash at any instant leaves the old file or the new one.
+void write_file(const std::string& path, std::span<const std::span<const std::byte>> pieces);
+
+}  // namespace sinter::detail

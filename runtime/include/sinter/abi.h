@@ -1,0 +1,31 @@
+#pragma once
+
+/* What compiled code and its host agree on. C, so that code compiled ahead of time can include it.
+ */
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Opaque to compiled code; made by sinter::Barrier and by each sinter::ThreadTeam. */
+typedef struct sinter_barrier sinter_barrier;
+
+typedef struct sinter_call {
+  void* const* buffers;    /* one pointer a slot, in the order the compiled function documents */
+  int64_t n;               /* rows of this batch, 1 <= n <= B */
+  unsigned char* arena;    /* 64-byte aligned scratch, its size is known at compile time */
+  sinter_barrier* barrier; /* NULL when threads == 1 */
+} sinter_call;
+
+/* One thread's share of the work: 0 <= tid < threads; every tid is called with the same `call`.
+   Returns 0 on success. Never throws. */
+typedef int32_t (*sinter_function)(const sinter_call* call, int32_t tid, int32_t threads);
+
+/* Returns once all participants have called it; what each wrote before is visible to all after. */
+void sinter_barrier_wait(sinter_barrier* barrier, int32_t tid);
+
+#ifdef __cplusplus
+}
+#endif
