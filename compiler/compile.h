@@ -1,0 +1,50 @@
+// From a recorded module to something that runs: the pipeline, then native code (or the reference
+// interpreter under options.interpret).
+#pragma once
+
+#include <sinter/abi.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compiler/options.h"
+#include "ir/graph.h"
+
+namespace sinter::compiler {
+
+// One function, ready to run. Buffers are one array of pointers: the function's arguments in order,
+// then all globals of the module in order, then the results in order; each points to contiguous
+// row-major elements of its type for n rows. Not safe for concurrent calls on one object.
+class Executable {
+ public:
+  virtual ~Executable() = default;
+
+  // Runs once on n rows, 1 <= n <= max_batch (checked by the caller).
+  virtual void run(void* const* buffers, int64_t n) = 0;
+
+  // Runs `count` times inside one call. Step i reads buffer j at buffers[j] + i * stride_bytes[j];
+  // it has `batch` rows, the last step `last_rows`.
+  virtual void run_steps(void* const* buffers, std::span<const int64_t> stride_bytes,
+                         int64_t count, int64_t batch, int64_t last_rows) = 0;
+
+  virtual const ir::Module& module() const = 0;  // after the whole pipeline
+  virtual int64_t max_batch() const = 0;
+  // Empty unless options.keep_code_text (and compiled).
+  virtual std::string llvm_ir() const { return {}; }
+  virtual std::string assembly() const { return {}; }
+};
+
+// Runs the pipeline on a copy of `module` and makes its function `func` executable.
+std::unique_ptr<Executable> compile(const ir::Module& module, const std::string& func,
+                                    const Options& options);
+
+// The two back ends, for a module on which the pipeline has run.
+std::unique_ptr<Executable> make_interpreted(ir::Module module, const std::string& func,
+                                             const Options& options);
+std::unique_ptr<Executable> make_native(ir::Module module, const std::string& func,
+                                        const Options& options);
+
+}  // namespace sinter::compiler

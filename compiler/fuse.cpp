@@ -1,0 +1,518 @@
+// Fusion: one mechanism for all of linear+bias+ReLU, mask+bias gradient, softmax+cross-entropy and
+// weight gradient+optimizer update. Ops start as groups of one; two groups merge when one reads
+// what the other computes, analyze_kernel says that both together are one kernel, and no third
+// group has to run between them. What remains apart keeps the reason as a note.
+//
+// Invariants:
+//  1. Free ops cost nothing and belong to whoever reads them: each reader has private copies of the
+//     sources (constant, iota, extent), the views, and the scalar arithmetic on entry values that it
+//     needs. So no kernel waits for `1 - beta1`, and no memory holds it.
+//  2. A group may only read memory that is written before it runs: groups form an acyclic graph over
+//     three kinds of edges: value computed -> value read, and global read -> global assigned, since
+//     assigns happen in place and `@w` means the value on entry everywhere.
+//  3. Positions (indices into ops_) keep the recorded order inside every kernel.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "compiler/kernel.h"
+#include "compiler/passes.h"
+#include "ir/op.h"
+
+namespace sinter::compiler {
+
+using ir::Func;
+using ir::Module;
+using ir::Op;
+using ir::OpKind;
+using ir::Trait;
+using ir::ValueDef;
+using ir::ValueId;
+
+namespace {
+
+bool reads_memory(const Op& op) {
+  return op.kind == OpKind::contraction || op.kind == OpKind::gather ||
+         op.kind == OpKind::scatter_add;
+}
+
+class Fuser {
+ public:
+  Fuser(const Module& module, Func& func) : module_(module), func_(func) {}
+
+  void run() {
+    find_free_ops();
+    give_results_memory();
+    make_groups();
+    sink_into_readers();
+    merge_with_producers();
+    merge_scalar_groups();
+    rebuild();
+  }
+
+ private:
+  struct Group {
+    std::set<int> ops;  // positions
+    std::vector<std::string> notes;
+    bool alive = true;
+  };
+
+  bool entry(ValueId v) const { return func_[v].def != ValueDef::op; }
+  bool is_view(const Op& op) const { return def(op).is(Trait::view); }
+
+  // ---- Free ops ------------------------------------------------------------------------------
+
+  void find_free_ops() {
+    defs_ = ir::definitions(func_);
+    free_.assign(func_.values.size(), false);
+    for (const Op& op : func_.body) {
+      if (!op.result.valid()) continue;
+      const bool source = def(op).is(Trait::source) && op.operands.empty();
+      bool scalar = def(op).is(Trait::elementwise) && func_.type(op.result).is_scalar();
+      for (ValueId v : op.operands) scalar = scalar && (entry(v) || free_[idx(v)]);
+      free_[idx(op.result)] = source || scalar || is_view(op);
+    }
+  }
+  static size_t idx(ValueId v) { return static_cast<size_t>(v.index); }
+
+  // Values that must lie in memory although they are free: results, and what ops that read memory
+  // find behind their views.
+  void give_results_memory() {
+    for (ValueId& result : func_.results) {
+      if (!entry(result)) {
+        if (free_[idx(result)]) materialize_.insert(result);
+        continue;
+      }
+      // A result that is an argument or a global as it came in: copied by a view of the same shape.
+      Op copy{.kind = OpKind::reshape, .operands = {result}};
+      copy.result = func_.add_value(func_.type(result), "", ValueDef::op);
+      result = copy.result;
+      func_.body.push_back(std::move(copy));
+      materialize_.insert(result);
+    }
+    defs_ = ir::definitions(func_);
+    free_.resize(func_.values.size(), true);
+    for (const Op& op : func_.body) {
+      if (reads_memory(op)) {
+        for (ValueId v : op.operands) need_behind_views(v);
+      } else if (is_view(op)) {
+        // A view that cannot be followed to its buffer makes the views below it real.
+        const StoredSet none = stored_if(op.operands[0]);
+        std::vector<int> axes(func_.type(op.result).shape.size(), -1);
+        if (!resolve_access(func_, defs_, none, op.result, axes)) {
+          materialize_.insert(op.operands[0]);
+        }
+      }
+    }
+  }
+
+  // Everything that will have memory for sure, seen from a chain of views that starts at `v`.
+  StoredSet stored_if(ValueId v) const {
+    while (!entry(v) && is_view(*defs_[idx(v)]) && !materialize_.count(v)) {
+      v = defs_[idx(v)]->operands[0];
+    }
+    return {v};
+  }
+
+  void need_behind_views(ValueId v) {
+    while (!entry(v) && is_view(*defs_[idx(v)]) && !materialize_.count(v)) {
+      v = defs_[idx(v)]->operands[0];
+    }
+    if (!entry(v) && free_[idx(v)]) materialize_.insert(v);
+  }
+
+  // ---- Groups --------------------------------------------------------------------------------
+
+  void make_groups() {
+    recorded_ = std::move(func_.body);
+    func_.body.clear();
+    for (const Op& op : recorded_) {
+      if (op.result.valid()) original_[op.result] = &op;
+    }
+    for (const Op& op : recorded_) {
+      const bool memory = op.result.valid() && materialize_.count(op.result) > 0;
+      if (op.result.valid() && free_[idx(op.result)] && !memory) continue;
+      Group group;
+      std::map<ValueId, ValueId> copies;
+      Op own = op;
+      if (!reads_memory(op)) {
+        for (ValueId& v : own.operands) v = private_copy(v, group, copies);
+      }
+      group.ops.insert(add(std::move(own), groups_.size()));
+      groups_.push_back(std::move(group));
+    }
+  }
+
+  int add(Op op, size_t group) {
+    const int position = static_cast<int>(ops_.size());
+    if (op.result.valid()) made_at_[op.result] = position;
+    ops_.push_back(std::make_unique<Op>(std::move(op)));
+    group_of_.push_back(static_cast<int>(group));
+    return position;
+  }
+
+  // The value itself, or for a free one that of a copy of its op inside `group`.
+  ValueId private_copy(ValueId v, Group& group, std::map<ValueId, ValueId>& copies) {
+    if (entry(v) || !free_[idx(v)] || materialize_.count(v)) return v;
+    if (const auto it = copies.find(v); it != copies.end()) return it->second;
+    Op copy = *original_.at(v);
+    for (ValueId& operand : copy.operands) operand = private_copy(operand, group, copies);
+    copy.result = func_.add_value(func_.type(v), "", ValueDef::op);
+    copies[v] = copy.result;
+    copy_of_[copy.result] = v;
+    const ValueId result = copy.result;
+    group.ops.insert(add(std::move(copy), groups_.size()));
+    return result;
+  }
+
+  // Position of the op that computes what `v` reads, looking through top-level views; -1 for
+  // entry values.
+  int producer(ValueId v) const {
+    while (!entry(v)) {
+      if (const auto it = made_at_.find(v); it != made_at_.end()) return it->second;
+      v = original_.at(v)->operands[0];
+    }
+    return -1;
+  }
+  ValueId behind_views(ValueId v) const {
+    while (!entry(v) && !made_at_.count(v)) v = original_.at(v)->operands[0];
+    return v;
+  }
+
+  // ---- The graph of groups -------------------------------------------------------------------
+
+  // Groups that must run before `g`.
+  std::set<int> predecessors(int g) const {
+    std::set<int> out;
+    for (int position : groups_[static_cast<size_t>(g)].ops) {
+      const Op& op = *ops_[static_cast<size_t>(position)];
+      for (size_t i = 0; i < op.operands.size(); ++i) {
+        const int from = producer(op.operands[i]);
+        if (from >= 0) out.insert(group_of_[static_cast<size_t>(from)]);
+      }
+      if (op.kind == OpKind::assign) {
+        for (int reader : readers_of_global(op.operands[0])) out.insert(reader);
+      }
+    }
+    out.erase(g);
+    return out;
+  }
+
+  std::set<int> readers_of_global(ValueId global) const {
+    std::set<int> out;
+    const auto it = global_readers_.find(global);
+    if (it != global_readers_.end()) {
+      for (int position : it->second) out.insert(group_of_[static_cast<size_t>(position)]);
+    }
+    return out;
+  }
+
+  void index_global_readers() {
+    for (size_t i = 0; i < ops_.size(); ++i) {
+      const Op& op = *ops_[i];
+      for (size_t k = 0; k < op.operands.size(); ++k) {
+        if (op.kind == OpKind::assign && k == 0) continue;
+        const ValueId base = behind_views(op.operands[k]);
+        if (func_[base].def == ValueDef::global) {
+          global_readers_[base].push_back(static_cast<int>(i));
+        }
+      }
+    }
+  }
+
+  // Whether `to` can be reached backwards from `from` by a way of more than one step, or at all.
+  bool reaches(int from, int to, bool skip_direct) const {
+    std::vector<int> todo;
+    std::set<int> seen;
+    for (int p : predecessors(from)) {
+      if (!(skip_direct && p == to)) todo.push_back(p);
+    }
+    while (!todo.empty()) {
+      const int g = todo.back();
+      todo.pop_back();
+      if (g == to) return true;
+      if (!seen.insert(g).second) continue;
+      for (int p : predecessors(g)) todo.push_back(p);
+    }
+    return false;
+  }
+
+  // ---- Merging -------------------------------------------------------------------------------
+
+  // Merges group `a` into `b`, which reads it; leaves the reason in `why` if they stay apart.
+  bool merge(int a, int b, std::string& why) {
+    Group &from = groups_[static_cast<size_t>(a)], &into = groups_[static_cast<size_t>(b)];
+    std::set<int> both = from.ops;
+    both.insert(into.ops.begin(), into.ops.end());
+    std::vector<const Op*> list;
+    for (int position : both) list.push_back(ops_[static_cast<size_t>(position)].get());
+    KernelAnalysis analysis = analyze_kernel(module_, func_, list);
+    if (!analysis.form) {
+      why = std::move(analysis.reason);
+      return false;
+    }
+    if (reaches(b, a, true) || reaches(a, b, false)) {
+      why = "another kernel has to run between the two";
+      return false;
+    }
+    into.ops = std::move(both);
+    for (int position : from.ops) group_of_[static_cast<size_t>(position)] = b;
+    from.ops.clear();
+    from.alive = false;
+    return true;
+  }
+
+  // Cheap arithmetic moves to its only reader, so that the values it starts from are stored, not
+  // the many that it makes.
+  void sink_into_readers() {
+    index_global_readers();
+    for (int g = static_cast<int>(groups_.size()) - 1; g >= 0; --g) {
+      if (!elementwise_only(g)) continue;
+      const std::set<int> readers = readers_of(g);
+      std::string why;
+      if (readers.size() == 1 && !is_result(g)) merge(g, *readers.begin(), why);
+    }
+  }
+
+  bool elementwise_only(int g) const {
+    for (int position : groups_[static_cast<size_t>(g)].ops) {
+      const Op& op = *ops_[static_cast<size_t>(position)];
+      const ir::OpDef& d = def(op);
+      if (!d.is(Trait::elementwise) && !d.is(Trait::source) && !d.is(Trait::view)) return false;
+    }
+    return groups_[static_cast<size_t>(g)].alive;
+  }
+
+  std::set<int> readers_of(int g) const {
+    std::set<int> out;
+    for (size_t i = 0; i < ops_.size(); ++i) {
+      if (group_of_[i] == g) continue;
+      for (ValueId v : ops_[i]->operands) {
+        const int from = producer(v);
+        if (from >= 0 && group_of_[static_cast<size_t>(from)] == g) out.insert(group_of_[i]);
+      }
+    }
+    return out;
+  }
+
+  bool is_result(int g) const {
+    return std::any_of(func_.results.begin(), func_.results.end(), [&](ValueId v) {
+      const int from = producer(v);
+      return from >= 0 && group_of_[static_cast<size_t>(from)] == g;
+    });
+  }
+
+  void merge_with_producers() {
+    for (int g = 0; g < static_cast<int>(groups_.size()); ++g) {
+      bool merged = groups_[static_cast<size_t>(g)].alive;
+      std::map<int, std::string> reasons;
+      while (merged) {
+        merged = false;
+        reasons.clear();
+        const std::set<int> before = data_predecessors(g);
+        for (auto it = before.rbegin(); it != before.rend() && !merged; ++it) {
+          merged = merge(*it, g, reasons[*it]);
+        }
+      }
+      for (auto& [other, why] : reasons) reasons_[{other, g}] = std::move(why);
+    }
+  }
+
+  std::set<int> data_predecessors(int g) const {
+    std::set<int> out;
+    for (int position : groups_[static_cast<size_t>(g)].ops) {
+      for (ValueId v : ops_[static_cast<size_t>(position)]->operands) {
+        const int from = producer(v);
+        if (from >= 0) out.insert(group_of_[static_cast<size_t>(from)]);
+      }
+    }
+    out.erase(g);
+    return out;
+  }
+
+  // Updates of scalar state (step counts, powers of beta) share one kernel.
+  void merge_scalar_groups() {
+    int kept = -1;
+    for (int g = 0; g < static_cast<int>(groups_.size()); ++g) {
+      if (!groups_[static_cast<size_t>(g)].alive || !scalar_only(g)) continue;
+      std::string why;
+      if (kept < 0 || !merge(kept, g, why)) {
+        kept = g;
+        continue;
+      }
+      kept = g;
+    }
+  }
+
+  bool scalar_only(int g) const {
+    for (int position : groups_[static_cast<size_t>(g)].ops) {
+      const Op& op = *ops_[static_cast<size_t>(position)];
+      const ValueId v = op.kind == OpKind::assign ? op.operands[1] : op.result;
+      if (!func_.type(v).is_scalar() || reads_memory(op) || def(op).is(Trait::reduction)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  // ---- Result --------------------------------------------------------------------------------
+
+  void rebuild() {
+    std::map<int, int> left;  // unplaced predecessors
+    std::map<int, std::set<int>> successors;
+    for (int g = 0; g < static_cast<int>(groups_.size()); ++g) {
+      if (!groups_[static_cast<size_t>(g)].alive) continue;
+      const std::set<int> before = predecessors(g);
+      left[g] = static_cast<int>(before.size());
+      for (int p : before) successors[p].insert(g);
+    }
+    // Earliest recorded first, so that the text keeps the order of the user's program.
+    std::set<std::pair<int, int>> ready;
+    const auto offer = [&](int g) {
+      ready.insert({*groups_[static_cast<size_t>(g)].ops.begin(), g});
+    };
+    for (const auto& [g, count] : left) {
+      if (count == 0) offer(g);
+    }
+    size_t placed = 0;
+    while (!ready.empty()) {
+      const int g = ready.begin()->second;
+      ready.erase(ready.begin());
+      emit(g);
+      ++placed;
+      for (int s : successors[g]) {
+        if (--left[s] == 0) offer(s);
+      }
+    }
+    SINTER_CHECK(placed == left.size(), "the kernels of @{} wait for each other", func_.name);
+    for (ValueId v : func_.results) emit_views(v);
+    ir::compact(func_);
+  }
+
+  // Puts the top-level views behind `v` into the body, each before its first reader.
+  void emit_views(ValueId v) {
+    if (entry(v) || made_at_.count(v) || !emitted_views_.insert(v).second) return;
+    const Op& view = *original_.at(v);
+    emit_views(view.operands[0]);
+    func_.body.push_back(view);
+  }
+
+  void emit(int g) {
+    Op kernel{.kind = OpKind::kernel, .operands = {}};
+    std::vector<std::pair<ValueId, ValueId>> merged;
+    for (int position : groups_[static_cast<size_t>(g)].ops) {
+      Op op = *ops_[static_cast<size_t>(position)];
+      for (ValueId& v : op.operands) {
+        for (const auto& [from, to] : merged) {
+          if (v == from) v = to;
+        }
+        emit_views(v);
+      }
+      if (const Op* same = twin(kernel.body, op)) {
+        merged.emplace_back(op.result, same->result);
+        continue;
+      }
+      kernel.body.push_back(std::move(op));
+    }
+    for (const Op& op : kernel.body) {
+      if (op.result.valid() && read_outside(op.result, g)) kernel.outputs.push_back(op.result);
+    }
+    describe(kernel, g);
+    func_.body.push_back(std::move(kernel));
+  }
+
+  // An op of the kernel that computes the same: copies of one free op.
+  const Op* twin(const std::vector<Op>& body, const Op& op) const {
+    if (!copy_of_.count(op.result)) return nullptr;
+    for (const Op& other : body) {
+      if (other.kind == op.kind && other.operands == op.operands && other.attrs == op.attrs &&
+          copy_of_.count(other.result) && func_.type(other.result) == func_.type(op.result)) {
+        return &other;
+      }
+    }
+    return nullptr;
+  }
+
+  bool read_outside(ValueId v, int g) const {
+    for (ValueId r : func_.results) {
+      if (behind_views(r) == v) return true;
+    }
+    const auto it = readers_.find(v);
+    if (it == readers_.end()) {
+      // Filled at first use: who reads each value, looking through top-level views.
+      if (readers_.empty()) {
+        for (size_t i = 0; i < ops_.size(); ++i) {
+          for (ValueId operand : ops_[i]->operands) {
+            readers_[behind_views(operand)].insert(group_of_[i]);
+          }
+        }
+        return read_outside(v, g);
+      }
+      return false;
+    }
+    return std::any_of(it->second.begin(), it->second.end(), [&](int other) { return other != g; });
+  }
+
+  // Name, location and notes: what a reader of the dump wants to know first.
+  void describe(Op& kernel, int g) {
+    std::vector<std::string> parts;
+    const Op* speaker = nullptr;
+    for (const Op& op : kernel.body) {
+      const ir::OpDef& d = def(op);
+      const bool notable = reads_memory(op) || d.is(Trait::reduction) ||
+                           op.kind == OpKind::assign ||
+                           (d.is(Trait::elementwise) && !func_.type(op.result).is_scalar());
+      if (reads_memory(op)) speaker = &op;
+      if (!speaker && op.loc.known()) speaker = &op;
+      const std::string part(op.kind == OpKind::assign ? "update" : d.name);
+      if (notable && std::find(parts.begin(), parts.end(), part) == parts.end()) {
+        parts.push_back(part);
+      }
+    }
+    if (parts.size() > 4) {  // the root and the ends say most
+      parts = {parts[0], parts[1], parts[2], parts.back()};
+    }
+    if (speaker) kernel.loc = speaker->loc;
+    std::string name = fmt::format("k{}", count_++);
+    for (const std::string& p : parts) name += "_" + p;
+    kernel_names_[g] = name;
+    kernel.attrs = ir::complete_attrs(OpKind::kernel, {{"name", name}});
+    for (int p : data_predecessors(g)) {
+      const auto it = reasons_.find({p, g});
+      if (it != reasons_.end() && !it->second.empty()) {
+        kernel.notes.push_back(
+            fmt::format("apart from {}: {}", kernel_names_[p], it->second));
+      }
+    }
+  }
+
+  const Module& module_;
+  Func& func_;
+  std::vector<const Op*> defs_;
+  std::vector<bool> free_;
+  std::set<ValueId> materialize_;
+  std::vector<Op> recorded_;
+  std::map<ValueId, const Op*> original_;
+  std::vector<std::unique_ptr<Op>> ops_;
+  std::vector<int> group_of_;
+  std::map<ValueId, int> made_at_;
+  std::map<ValueId, ValueId> copy_of_;
+  std::vector<Group> groups_;
+  std::map<ValueId, std::vector<int>> global_readers_;
+  std::map<std::pair<int, int>, std::string> reasons_;
+  std::set<ValueId> emitted_views_;
+  mutable std::map<ValueId, std::set<int>> readers_;
+  std::map<int, std::string> kernel_names_;
+  int count_ = 0;
+};
+
+}  // namespace
+
+void fuse(Module& module, const Options&) {
+  for (Func& func : module.funcs) Fuser(module, func).run();
+}
+
+}  // namespace sinter::compiler

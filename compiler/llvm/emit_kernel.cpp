@@ -1,0 +1,424 @@
+#include "compiler/llvm/emit_kernel.h"
+
+#include <algorithm>
+
+#include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/vector_math.h"
+#include "ir/op.h"
+
+namespace sinter::compiler {
+
+using ir::OpKind;
+using ir::ValueId;
+using llvm::BasicBlock;
+using llvm::Value;
+
+std::vector<int> FunctionContext::result_slots(ValueId value) const {
+  std::vector<int> out;
+  const size_t before = func.args.size() + module.globals.size();
+  for (size_t i = 0; i < func.results.size(); ++i) {
+    if (func.results[i] == value) out.push_back(static_cast<int>(before + i));
+  }
+  return out;
+}
+
+int FunctionContext::slot(ValueId value) const {
+  const ir::ValueInfo& info = func[value];
+  SINTER_CHECK(info.def != ir::ValueDef::op, "only arguments and globals have a slot of their own");
+  return info.def == ir::ValueDef::argument
+             ? info.index
+             : static_cast<int>(func.args.size()) + info.index;
+}
+
+KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kernel)
+    : context_(context),
+      kernel_(kernel),
+      form_(kernel_form(context.module, context.func, kernel)),
+      builder_(context.out.getContext()),
+      entry_(context.out.getContext()) {}
+
+llvm::Function* KernelEmitter::emit() {
+  llvm::Type* word = builder_.getInt64Ty();
+  llvm::Type* pointer = builder_.getPtrTy();
+  auto* type = llvm::FunctionType::get(builder_.getVoidTy(), {pointer, pointer, word, word, word},
+                                       false);
+  auto* function =
+      llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage,
+                             context_.func.name + "." + kernel_.attrs.text("name"), context_.out);
+  function->addFnAttr(llvm::Attribute::NoUnwind);
+  buffers_ = function->getArg(0);
+  arena_ = function->getArg(1);
+  n_ = function->getArg(2);
+  tid_ = function->getArg(3);
+  threads_ = function->getArg(4);
+  BasicBlock* entry = BasicBlock::Create(llvm_context(), "entry", function);
+  BasicBlock* start = BasicBlock::Create(llvm_context(), "start", function);
+  entry_.SetInsertPoint(entry);
+  builder_.SetInsertPoint(start);
+
+  rows_ = columns_ = i64(1);
+  if (form_.rank() > 0) {
+    ir::Shape rows(form_.domain.begin(), form_.domain.end() - 1);
+    rows_ = extent(rows, 0);
+    columns_ = extent(form_.domain.back());
+  }
+  choose_tile();
+  scopes_.emplace_back();
+  tile_ = {.rows = 1, .vectors = 1, .row = i64(0), .column = i64(0), .mask = nullptr};
+  if (form_.scatters()) {
+    emit_scatter();
+  } else if (rows_outer_) {
+    ask_for(0, 0);
+    emit_rows_outer();
+  } else {
+    ask_for(0, 0);
+    emit_panels_outer();
+  }
+  builder_.CreateRetVoid();
+  entry_.CreateBr(start);
+  return function;
+}
+
+int64_t KernelEmitter::static_columns() const {
+  if (form_.rank() == 0) return 1;
+  const ir::Dim& d = form_.domain.back();
+  return d.batch ? -1 : d.scale;
+}
+
+// Tile shapes: see the comment of each case. All follow from shapes and target alone.
+void KernelEmitter::choose_tile() {
+  bool wide = false;
+  for (const KernelOp& k : form_.ops) {
+    for (ValueId v : k.op->operands) wide |= context_.func.type(v).dtype == DType::f64;
+    if (k.op->result.valid()) wide |= context_.func.type(k.op->result).dtype == DType::f64;
+  }
+  dot_lanes_ = context_.target.lanes(wide ? 8 : 4);
+  lanes_ = form_.rank() == 0 ? 1 : dot_lanes_;
+  const bool product = form_.root && form_.root->kind == OpKind::contraction;
+  if (product) choose_contraction();
+
+  const int64_t columns = static_columns();
+  const int row_vectors =
+      columns < 0 ? 1000 : static_cast<int>(std::min<int64_t>((columns + lanes_ - 1) / lanes_, 1000));
+  const int budget = context_.target.accumulators();
+  // A row that is reduced while a product is at hand stays in registers whole.
+  const bool whole_row = form_.row_reduces && form_.root && columns > 0 &&
+                         columns <= max_row_in_registers;
+  int widest = product ? 2 : 4;
+  if (product && dot_) widest = std::max(1, budget / (lanes_ * (form_.rank() > 1 ? 3 : 1)));
+  tile_vectors_ = whole_row ? row_vectors : std::min(row_vectors, widest);
+  if (form_.row_reduces && !form_.root && row_vectors <= 4) tile_vectors_ = row_vectors;
+  one_panel_ = tile_vectors_ == row_vectors;
+
+  const int per_row = product && dot_ ? tile_vectors_ * lanes_ : tile_vectors_;
+  tile_rows_ = form_.rank() < 2 ? 1 : std::max(1, (product ? budget : 4) / per_row);
+  if (form_.rank() > 1) {
+    bool fixed = true;
+    int64_t rows = 1;
+    for (size_t i = 0; i + 1 < form_.domain.size(); ++i) {
+      fixed &= !form_.domain[i].batch;
+      rows *= form_.domain[i].scale;
+    }
+    if (fixed) tile_rows_ = static_cast<int>(std::min<int64_t>(tile_rows_, rows));
+  }
+  rows_outer_ = form_.row_reduces || (!form_.root && !form_.col_reduces && form_.rank() > 1) ||
+                (one_panel_ && !form_.col_reduces) ||
+                (form_.root && form_.root->kind == OpKind::gather);
+  // With rows outside and several panels, rows are taken one by one.
+  if (rows_outer_ && !one_panel_) tile_rows_ = 1;
+  if (product && depth_ < 0) {
+    const int chains = tile_rows_ * tile_vectors_;
+    if (!dot_ && chains < 8) depth_split_ = (8 + chains - 1) / chains;
+  } else if (product && !dot_ && depth_ > 16) {
+    const int chains = tile_rows_ * tile_vectors_;
+    if (chains < 8) depth_split_ = (8 + chains - 1) / chains;
+  }
+}
+
+Value* KernelEmitter::for_loop(Value* begin, Value* end, Value* step, Carried& carried,
+                               const std::function<void(Value*, Carried&)>& body) {
+  Value* enter = builder_.CreateICmpSLE(builder_.CreateAdd(begin, step), end);
+  auto* known = llvm::dyn_cast<llvm::ConstantInt>(enter);
+  if (known && known->isZero()) return begin;
+  llvm::Function* function = builder_.GetInsertBlock()->getParent();
+  BasicBlock* before = builder_.GetInsertBlock();
+  BasicBlock* loop = BasicBlock::Create(llvm_context(), "loop", function);
+  BasicBlock* exit = BasicBlock::Create(llvm_context(), "exit", function);
+  if (known) {
+    builder_.CreateBr(loop);
+  } else {
+    builder_.CreateCondBr(enter, loop, exit);
+  }
+  builder_.SetInsertPoint(loop);
+  auto* i = builder_.CreatePHI(builder_.getInt64Ty(), 2);
+  i->addIncoming(begin, before);
+  Carried inner;
+  for (Value* v : carried) {
+    auto* phi = builder_.CreatePHI(v->getType(), 2);
+    phi->addIncoming(v, before);
+    inner.push_back(phi);
+  }
+  const Carried phis = inner;
+  scopes_.emplace_back();
+  body(i, inner);
+  scopes_.pop_back();
+  Value* next = builder_.CreateAdd(i, step);
+  BasicBlock* latch = builder_.GetInsertBlock();
+  builder_.CreateCondBr(builder_.CreateICmpSLE(builder_.CreateAdd(next, step), end), loop, exit);
+  i->addIncoming(next, latch);
+  for (size_t k = 0; k < inner.size(); ++k) {
+    llvm::cast<llvm::PHINode>(phis[k])->addIncoming(inner[k], latch);
+  }
+  builder_.SetInsertPoint(exit);
+  if (known) {
+    carried = inner;
+    return next;
+  }
+  auto* out = builder_.CreatePHI(builder_.getInt64Ty(), 2);
+  out->addIncoming(begin, before);
+  out->addIncoming(next, latch);
+  for (size_t k = 0; k < carried.size(); ++k) {
+    auto* phi = builder_.CreatePHI(carried[k]->getType(), 2);
+    phi->addIncoming(carried[k], before);
+    phi->addIncoming(inner[k], latch);
+    carried[k] = phi;
+  }
+  return out;
+}
+
+void KernelEmitter::if_then(Value* condition, const std::function<void()>& body) {
+  if (auto* known = llvm::dyn_cast<llvm::ConstantInt>(condition)) {
+    if (known->isOne()) body();
+    return;
+  }
+  llvm::Function* function = builder_.GetInsertBlock()->getParent();
+  BasicBlock* then = BasicBlock::Create(llvm_context(), "then", function);
+  BasicBlock* after = BasicBlock::Create(llvm_context(), "after", function);
+  builder_.CreateCondBr(condition, then, after);
+  builder_.SetInsertPoint(then);
+  scopes_.emplace_back();
+  body();
+  scopes_.pop_back();
+  builder_.CreateBr(after);
+  builder_.SetInsertPoint(after);
+}
+
+// This thread's part of `units`, in order of threads; everything when one thread runs the kernel.
+std::pair<Value*, Value*> KernelEmitter::shard(Value* units) {
+  if (!kernel_.attrs.flag("parallel")) return {i64(0), units};
+  const auto cut = [&](Value* t) {
+    return builder_.CreateUDiv(builder_.CreateMul(units, t), threads_);
+  };
+  return {cut(tid_), cut(builder_.CreateAdd(tid_, i64(1)))};
+}
+
+// Full tiles, then what is left: exactly, if it is known, else by twos and ones. Every row is
+// computed in the same order of operations whichever tile it falls into.
+void KernelEmitter::row_blocks(Value* begin, Value* end, Carried& carried,
+                               const std::function<void(int, Value*, Carried&)>& body) {
+  const auto loop = [&](Value* from, int rows) {
+    return for_loop(from, end, i64(rows), carried,
+                    [&](Value* row, Carried& inner) { body(rows, row, inner); });
+  };
+  Value* left = loop(begin, tile_rows_);
+  auto* first = llvm::dyn_cast<llvm::ConstantInt>(begin);
+  auto* last = llvm::dyn_cast<llvm::ConstantInt>(end);
+  if (first && last) {
+    const auto rest = static_cast<int>((last->getSExtValue() - first->getSExtValue()) % tile_rows_);
+    if (rest > 0) loop(i64(last->getSExtValue() - rest), rest);
+    return;
+  }
+  if (tile_rows_ > 2) left = loop(left, 2);
+  if (tile_rows_ > 1) loop(left, 1);
+}
+
+// Lanes 0 to left-1 of a vector.
+Value* KernelEmitter::tail_mask(Value* left) {
+  std::vector<llvm::Constant*> numbers;
+  for (int i = 0; i < lanes_; ++i) numbers.push_back(builder_.getInt32(static_cast<uint32_t>(i)));
+  Value* count = builder_.CreateTrunc(left, builder_.getInt32Ty());
+  return builder_.CreateICmpULT(
+      llvm::ConstantVector::get(numbers),
+      builder_.CreateVectorSplat(static_cast<unsigned>(lanes_), count));
+}
+
+void KernelEmitter::emit_rows_outer() {
+  Value* units = builder_.CreateUDiv(builder_.CreateAdd(rows_, i64(tile_rows_ - 1)),
+                                     i64(tile_rows_));
+  const auto [begin, end] = shard(units);
+  Value* first = builder_.CreateMul(begin, i64(tile_rows_));
+  Value* last = builder_.CreateMul(end, i64(tile_rows_));
+  last = builder_.CreateSelect(builder_.CreateICmpSLT(last, rows_), last, rows_);
+  if (form_.rank() < 2) {
+    first = i64(0);
+    last = i64(1);
+  }
+  Carried none;
+  if (!one_panel_) {
+    row_blocks(first, last, none, [&](int, Value* row, Carried&) { wide_row(row); });
+    return;
+  }
+  // The whole row is one tile: its columns are asked for once, before the rows.
+  const int64_t columns = static_columns();
+  tile_.vectors = tile_vectors_;
+  const int64_t rest = columns % lanes_;
+  tile_.mask = form_.rank() > 0 && rest > 0 ? tail_mask(i64(rest)) : nullptr;
+  ask_for(form_.columns(), 0);
+  hoist_operands();
+  row_blocks(first, last, none, [&](int rows, Value* row, Carried&) {
+    tile_.rows = rows;
+    tile_.row = row;
+    emit_contraction();
+    for (int phase = 0; phase < form_.phases; ++phase) reduce_tile(phase);
+    emit_stores(-1);
+  });
+}
+
+// One row that does not fit into registers: a loop over its columns for each phase.
+void KernelEmitter::wide_row(Value* row) {
+  tile_.rows = 1;
+  tile_.row = row;
+  const int r = form_.rank() > 1 ? 0 : -1;
+  for (int phase = 0; phase < form_.phases; ++phase) {
+    std::vector<const KernelOp*> reductions;
+    for (const KernelOp& k : form_.ops) {
+      if (k.role == Role::row_reduce && k.phase == phase + 1) reductions.push_back(&k);
+    }
+    const auto needs_columns = [&](const KernelOp& k) {
+      return k.phase == phase && by_column(k.varies) &&
+             (k.role == Role::assign || is_output(k.op->result));
+    };
+    const bool stores = std::any_of(form_.ops.begin(), form_.ops.end(), needs_columns);
+    tile_.column = i64(0);
+    ask_for(form_.full() & ~form_.columns(), phase);
+    if (!reductions.empty() || stores) {
+      Carried states;
+      for (int c = 0; c < tile_vectors_; ++c) {
+        for (const KernelOp* k : reductions) {
+          for (Value* v : start_reduction(*k, true)) states.push_back(v);
+        }
+      }
+      const auto tile = [&](int vectors, Value* column, Value* mask, Carried& carried) {
+        tile_.vectors = vectors;
+        tile_.column = column;
+        tile_.mask = mask;
+        if (phase == 0) emit_contraction();
+        size_t at = 0;
+        for (int c = 0; c < vectors; ++c) {
+          for (const KernelOp* k : reductions) {
+            fold_tile(*k, &carried[at], r, c);
+            at += static_cast<size_t>(state_size(*k));
+          }
+        }
+        if (stores) emit_stores(phase);
+      };
+      const auto loop = [&](Value* from, int vectors) {
+        return for_loop(from, columns_, i64(vectors * lanes_), states,
+                        [&](Value* column, Carried& inner) { tile(vectors, column, nullptr, inner); });
+      };
+      Value* left = loop(i64(0), tile_vectors_);
+      if (tile_vectors_ > 1) left = loop(left, 1);
+      // A last tile with a mask, which is empty when the row is a multiple of the vector.
+      Value* rest = builder_.CreateSub(columns_, left);
+      const int64_t columns = static_columns();
+      if (columns < 0 || columns % lanes_ != 0) {
+        Value* mask = tail_mask(rest);
+        scopes_.emplace_back();
+        tile(1, left, mask, states);
+        scopes_.pop_back();
+      }
+      size_t stride = 0, at = 0;
+      for (const KernelOp* k : reductions) stride += static_cast<size_t>(state_size(*k));
+      for (const KernelOp* k : reductions) {
+        const auto size = static_cast<size_t>(state_size(*k));
+        Carried total(states.begin() + static_cast<long>(at),
+                      states.begin() + static_cast<long>(at + size));
+        for (int c = 1; c < tile_vectors_; ++c) {
+          const size_t other = static_cast<size_t>(c) * stride + at;
+          fold(*k, total.data(), states[other], size > 1 ? states[other + 1] : nullptr);
+        }
+        remember(k->op->result, r, -1, finish_reduction(*k, total));
+        at += size;
+      }
+    }
+  }
+  tile_.vectors = 1;
+  tile_.column = i64(0);
+  tile_.mask = nullptr;
+  std::vector<const KernelOp*> rest;
+  for (const KernelOp& k : form_.ops) {
+    if (!by_column(k.varies) && (k.role == Role::assign || is_output(k.op->result))) {
+      rest.push_back(&k);
+    }
+  }
+  store_all(rest);
+}
+
+void KernelEmitter::emit_panels_outer() {
+  const int64_t width = static_cast<int64_t>(tile_vectors_) * lanes_;
+  Value* units = builder_.CreateUDiv(columns_, i64(width));
+  const auto [begin, end] = shard(units);
+  Carried none;
+  for_loop(builder_.CreateMul(begin, i64(width)), builder_.CreateMul(end, i64(width)), i64(width),
+           none, [&](Value* column, Carried&) { panel(column, tile_vectors_, nullptr); });
+  // The last thread takes what is left of the columns.
+  const int64_t columns = static_columns();
+  Value* left = builder_.CreateMul(units, i64(width));
+  Value* mine = builder_.getTrue();
+  if (kernel_.attrs.flag("parallel")) {
+    mine = builder_.CreateICmpEQ(builder_.CreateAdd(tid_, i64(1)), threads_);
+  }
+  if (columns >= 0) {
+    const int64_t rest = columns % width;
+    if (rest == 0) return;
+    const int vectors = static_cast<int>((rest + lanes_ - 1) / lanes_);
+    Value* mask = rest % lanes_ ? tail_mask(i64(rest % lanes_)) : nullptr;
+    if_then(mine, [&] { panel(left, vectors, mask); });
+    return;
+  }
+  if_then(mine, [&] {
+    left = for_loop(left, columns_, i64(lanes_), none,
+                    [&](Value* column, Carried&) { panel(column, 1, nullptr); });
+    Value* rest = builder_.CreateSub(columns_, left);
+    if_then(builder_.CreateICmpSGT(rest, i64(0)), [&] { panel(left, 1, tail_mask(rest)); });
+  });
+}
+
+// All rows of a panel of columns, with the sums over rows in registers until the end.
+void KernelEmitter::panel(Value* column, int vectors, Value* mask) {
+  scopes_.emplace_back();
+  tile_ = {.rows = 1, .vectors = vectors, .row = i64(0), .column = column, .mask = mask};
+  ask_for(form_.columns(), 0);
+  hoist_operands();
+  std::vector<const KernelOp*> sums;
+  Carried totals;
+  for (const KernelOp& k : form_.ops) {
+    if (k.role != Role::col_reduce) continue;
+    sums.push_back(&k);
+    for (int c = 0; c < vectors; ++c) totals.push_back(start_reduction(k, true)[0]);
+  }
+  row_blocks(i64(0), rows_, totals, [&](int rows, Value* row, Carried& carried) {
+    tile_.rows = rows;
+    tile_.row = row;
+    emit_contraction();
+    size_t at = 0;
+    for (const KernelOp* k : sums) {
+      for (int c = 0; c < vectors; ++c, ++at) {
+        for (int r = 0; r < rows; ++r) {
+          fold(*k, &carried[at], lanes_of(get(k->op->operands[0], r, c)), nullptr);
+        }
+      }
+    }
+    emit_stores(-1);
+  });
+  size_t at = 0;
+  for (const KernelOp* k : sums) {
+    for (int c = 0; c < vectors; ++c) remember(k->op->result, -1, c, totals[at++]);
+  }
+  tile_.rows = 1;
+  tile_.row = i64(0);
+  emit_late_stores();
+  scopes_.pop_back();
+}
+
+}  // namespace sinter::compiler

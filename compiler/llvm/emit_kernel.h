@@ -1,0 +1,172 @@
+// Emits one planned kernel as one LLVM function: loops over panels of columns and blocks of rows,
+// and in the middle a tile of rows x vectors whose values live in registers.
+//
+// Values are computed on demand: a store, a reduction or an accumulator asks for an element of the
+// tile, which asks for its operands, and each is computed once per scope. Scopes nest as the loops
+// do (kernel, panel, tile); what varies only along an outer loop is asked for before the inner one.
+#pragma once
+
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Module.h>
+
+#include <functional>
+#include <map>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "compiler/kernel.h"
+#include "compiler/llvm/target.h"
+
+namespace sinter::compiler {
+
+// What all kernels of a function share.
+struct FunctionContext {
+  const ir::Module& module;
+  const ir::Func& func;
+  const Target& target;
+  llvm::Module& out;
+  std::vector<const ir::Op*> defs;
+  StoredSet stored;
+  // Slots of the buffer array: arguments, then globals, then results.
+  std::vector<int> result_slots(ir::ValueId value) const;
+  int slot(ir::ValueId entry_value) const;
+};
+
+class KernelEmitter {
+ public:
+  KernelEmitter(const FunctionContext& context, const ir::Op& kernel);
+
+  // void kernel(ptr buffers, ptr arena, i64 n, i64 tid, i64 threads)
+  llvm::Function* emit();
+
+ private:
+  using Value = llvm::Value;
+
+  // Address arithmetic of one buffer seen from the kernel: an element lies at
+  // base + sum over axes of index * stride.
+  struct Access {
+    Value* base = nullptr;
+    DType dtype = DType::f32;
+    std::vector<Value*> strides;  // by axis of the reader; null where it does not vary
+  };
+  // The part of the domain that straight-line code computes.
+  struct Tile {
+    int rows = 1;
+    int vectors = 1;
+    Value* row = nullptr;     // first row, i64
+    Value* column = nullptr;  // first column, i64
+    Value* mask = nullptr;    // lanes of the last vector that exist; null for all
+  };
+  using Key = std::tuple<int32_t, int, int>;  // value, row, vector (-1: does not vary)
+  using Scope = std::map<Key, Value*>;
+
+  // Loops (emit_kernel.cpp).
+  using Carried = std::vector<Value*>;  // values that each iteration hands to the next
+  void choose_tile();
+  void emit_rows_outer();
+  void emit_panels_outer();
+  void emit_scatter();
+  void panel(Value* column, int vectors, Value* mask);
+  void wide_row(Value* row);
+  void row_blocks(Value* begin, Value* end, Carried& carried,
+                  const std::function<void(int rows, Value* row, Carried& carried)>& body);
+  // Runs body for i = begin, begin + step, ... while a whole step fits; returns the first i left.
+  Value* for_loop(Value* begin, Value* end, Value* step, Carried& carried,
+                  const std::function<void(Value* i, Carried& carried)>& body);
+  void if_then(Value* condition, const std::function<void()>& body);
+  std::pair<Value*, Value*> shard(Value* units);
+  Value* tail_mask(Value* left);
+  int64_t static_columns() const;  // -1 when they follow the batch
+
+  // Values (emit_tile.cpp).
+  Value* get(ir::ValueId v, int r, int c);
+  Value* compute(ir::ValueId v, int r, int c);
+  Value* compute_elementwise(const KernelOp& k, int r, int c);
+  Value* compute_gather(const KernelOp& k, int r, int c);
+  uint32_t varies(ir::ValueId v) const;
+  void remember(ir::ValueId v, int r, int c, Value* value);
+  void ask_for(uint32_t exactly, int phase);  // computes what varies along just these axes
+  void emit_stores(int phase);
+  void emit_late_stores();
+  void store_all(const std::vector<const KernelOp*>& sinks);
+  std::vector<Access> targets(const KernelOp& k);
+  bool is_output(ir::ValueId v) const;
+
+  // Memory (emit_memory.cpp).
+  Access access_of(ir::ValueId v, const AxisMap& axes, bool through_view = false);
+  Access make_access(Value* base, DType dtype, const ir::Shape& dims, const std::vector<int>& axes,
+                     int reader_axes);
+  Value* entry_base(ir::ValueId v);
+  Value* slot_base(int slot);
+  Value* arena_base(int64_t offset);
+  Value* row_offset(const Access& access, Value* row);
+  std::vector<Value*> row_indices(Value* row);
+  Value* load(const Access& access, int r, int c);
+  Value* load_vector(const Access& access, Value* offset, Value* column_stride, int lanes,
+                     Value* mask, Value* columns_left);
+  Value* load_scalar(const Access& access, Value* offset);
+  void store(const Access& access, Value* value, int r, int c);
+  Value* lanes_of(Value* x);  // a splat if it is a scalar
+  Value* mask_for(int c) const { return c == tile_.vectors - 1 ? tile_.mask : nullptr; }
+  Value* column_of(int c);
+  Value* domain_index(int axis, int r, int c);
+
+  // Reductions (emit_reduce.cpp): a state is one value, or value and index for argmax.
+  void reduce_tile(int phase);
+  Carried start_reduction(const KernelOp& k, bool vectors);
+  void fold(const KernelOp& k, Value** state, Value* x, Value* index);
+  void fold_tile(const KernelOp& k, Value** state, int r, int c);
+  Value* finish_reduction(const KernelOp& k, Carried state);
+  static int state_size(const KernelOp& k);
+
+  // The contraction (emit_contraction.cpp).
+  void choose_contraction();
+  void emit_contraction();
+  void outer_form();
+  void dot_form();
+  Value* depth_offset(const Access& access, Value* k);
+  Value* dot_lanes_to_columns(std::vector<Value*> sums);
+  void hoist_operands();
+
+  // Small pieces of IR.
+  Value* i64(int64_t v) { return builder_.getInt64(static_cast<uint64_t>(v)); }
+  // Emitted in the entry block, so that they are at hand everywhere.
+  Value* extent(const ir::Dim& d);
+  Value* extent(const ir::Shape& shape, size_t from);
+  llvm::Type* vector_of(llvm::Type* element, int lanes) const;
+  llvm::LLVMContext& llvm_context() const { return context_.out.getContext(); }
+  Value* fma(Value* a, Value* x, Value* c);
+  bool by_row(uint32_t bits) const { return (bits & ~form_.columns()) != 0; }
+  bool by_column(uint32_t bits) const { return (bits & form_.columns()) != 0; }
+
+  const FunctionContext& context_;
+  const ir::Op& kernel_;
+  KernelForm form_;
+  llvm::IRBuilder<> builder_;
+  llvm::IRBuilder<> entry_;  // base pointers and extents
+  Value *buffers_ = nullptr, *arena_ = nullptr, *n_ = nullptr, *tid_ = nullptr, *threads_ = nullptr;
+  Value *rows_ = nullptr, *columns_ = nullptr;  // extent of the domain
+
+  int lanes_ = 1;          // elements of a vector
+  int tile_rows_ = 1;      // rows of a full tile
+  int tile_vectors_ = 1;   // vectors of a full tile
+  bool one_panel_ = false;  // a tile holds the whole row
+  bool rows_outer_ = false;
+
+  // How the contraction runs.
+  Access factors_[2];
+  ir::Shape depth_dims_;   // the summed axes
+  bool dot_ = false;       // lanes lie along the summed axis instead of the columns
+  int dot_lanes_ = 1;      // elements of a vector along the summed axis
+  int64_t depth_ = -1;     // products per element; -1 when they follow the batch
+  Value* depth_value_ = nullptr;
+  int depth_split_ = 1;    // independent accumulators per element, to hide latency
+  std::vector<Value*> hoisted_;  // column operand of [k][vector], held for the whole panel
+
+  Tile tile_;
+  std::vector<Scope> scopes_;
+  std::map<int32_t, Value*> bases_;
+};
+
+}  // namespace sinter::compiler

@@ -1,0 +1,198 @@
+// Native code for a planned function: emitted as one LLVM module, compiled by its TargetMachine
+// without an optimization pipeline (the emitted IR is already what we want), linked by ORC.
+#include <llvm/ExecutionEngine/Orc/ExecutionUtils.h>
+#include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/Support/SmallVectorMemoryBuffer.h>
+#include <llvm/Support/raw_ostream.h>
+#include <sinter/error.h>
+#include <sinter/thread_team.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "compiler/compile.h"
+#include "compiler/llvm/emit_function.h"
+#include "compiler/llvm/target.h"
+#include "ir/op.h"
+
+namespace sinter::compiler {
+
+namespace {
+
+void check(llvm::Error error, std::string_view doing) {
+  if (!error) return;
+  const std::string text = llvm::toString(std::move(error));
+  SINTER_CHECK(false, "{}: {}", doing, text);
+}
+
+template <class T>
+T check(llvm::Expected<T> value, std::string_view doing) {
+  check(value.takeError(), doing);
+  return std::move(*value);
+}
+
+llvm::SmallVector<char, 0> generate(const Target& target, llvm::Module& module,
+                                    llvm::CodeGenFileType kind) {
+  llvm::SmallVector<char, 0> out;
+  llvm::raw_svector_ostream stream(out);
+  llvm::legacy::PassManager passes;
+  const bool refused = target.machine->addPassesToEmitFile(passes, stream, nullptr, kind);
+  SINTER_CHECK(!refused, "the target cannot write this kind of file");
+  passes.run(module);
+  return out;
+}
+
+struct FreeDeleter {
+  void operator()(unsigned char* p) const { std::free(p); }
+};
+
+class NativeExecutable final : public Executable {
+ public:
+  NativeExecutable(ir::Module module, const std::string& name, const Options& options)
+      : module_(std::move(module)) {
+    const ir::Func* func = module_.find(name);
+    SINTER_CHECK(func != nullptr, "no function @{}", name);
+    max_batch_ = func->max_batch;
+    slots_ = func->args.size() + module_.globals.size() + func->results.size();
+    generate_code(*func, options);
+    choose_threads(*func, options);
+    const auto bytes = static_cast<size_t>(std::max<int64_t>(func->arena_bytes, 64));
+    arena_.reset(static_cast<unsigned char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
+    if (!arena_) throw std::bad_alloc();
+    pointers_.resize(slots_ * static_cast<size_t>(threads_));
+  }
+
+  void run(void* const* buffers, int64_t n) override {
+    sinter_call call{buffers, n, arena_.get(), barrier_};
+    if (threads_ == 1) {
+      entry_(&call, 0, 1);
+      return;
+    }
+    struct Context {
+      sinter_function entry;
+      const sinter_call* call;
+    } context{entry_, &call};
+    team_->run(
+        [](void* opaque, int tid, int threads) {
+          const auto& c = *static_cast<Context*>(opaque);
+          c.entry(c.call, tid, threads);
+        },
+        &context);
+  }
+
+  void run_steps(void* const* buffers, std::span<const int64_t> stride_bytes, int64_t count,
+                 int64_t batch, int64_t last_rows) override {
+    Steps steps{this, buffers, stride_bytes, count, batch, last_rows};
+    if (threads_ == 1) {
+      steps.run(0, 1);
+      return;
+    }
+    team_->run([](void* opaque, int tid, int threads) {
+      static_cast<Steps*>(opaque)->run(tid, threads);
+    }, &steps);
+  }
+
+  const ir::Module& module() const override { return module_; }
+  int64_t max_batch() const override { return max_batch_; }
+  std::string llvm_ir() const override { return llvm_ir_; }
+  std::string assembly() const override { return assembly_; }
+
+ private:
+  // Several steps in one call: each thread keeps its own copy of the pointers and moves it on.
+  struct Steps {
+    NativeExecutable* self;
+    void* const* buffers;
+    std::span<const int64_t> stride_bytes;
+    int64_t count, batch, last_rows;
+
+    void run(int tid, int threads) const {
+      void** own = &self->pointers_[static_cast<size_t>(tid) * self->slots_];
+      std::copy(buffers, buffers + self->slots_, own);
+      for (int64_t step = 0; step < count; ++step) {
+        const sinter_call call{own, step + 1 < count ? batch : last_rows, self->arena_.get(),
+                               self->barrier_};
+        self->entry_(&call, tid, threads);
+        for (size_t i = 0; i < stride_bytes.size(); ++i) {
+          own[i] = static_cast<char*>(own[i]) + stride_bytes[i];
+        }
+        if (threads > 1) sinter_barrier_wait(self->barrier_, tid);
+      }
+    }
+  };
+
+  void generate_code(const ir::Func& func, const Options& options) {
+    const Target target = make_target(options.cpu);
+    llvm::LLVMContext context;
+    std::unique_ptr<llvm::Module> code = emit_function(context, module_, func, target);
+    if (options.verify) {
+      std::string message;
+      llvm::raw_string_ostream stream(message);
+      SINTER_CHECK(!llvm::verifyModule(*code, &stream), "@{} is malformed: {}", func.name,
+                   stream.str());
+    }
+    if (options.keep_code_text) {
+      llvm::raw_string_ostream stream(llvm_ir_);
+      code->print(stream, nullptr);
+      const std::unique_ptr<llvm::Module> copy = emit_function(context, module_, func, target);
+      const auto text = generate(target, *copy, llvm::CodeGenFileType::AssemblyFile);
+      assembly_.assign(text.begin(), text.end());
+    }
+    auto object = std::make_unique<llvm::SmallVectorMemoryBuffer>(
+        generate(target, *code, llvm::CodeGenFileType::ObjectFile), func.name, false);
+    jit_ = check(llvm::orc::LLJITBuilder().create(), "starting the JIT");
+    llvm::orc::JITDylib& library = jit_->getMainJITDylib();
+    llvm::orc::SymbolMap symbols;
+    symbols[jit_->mangleAndIntern("sinter_barrier_wait")] = {
+        llvm::orc::ExecutorAddr::fromPtr(&sinter_barrier_wait), llvm::JITSymbolFlags::Exported};
+    check(library.define(llvm::orc::absoluteSymbols(std::move(symbols))), "defining symbols");
+    // libm, for f64 transcendentals.
+    library.addGenerator(check(llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
+                                   jit_->getDataLayout().getGlobalPrefix()),
+                               "looking up the C library"));
+    check(jit_->addObjectFile(std::move(object)), "adding the compiled code");
+    entry_ = check(jit_->lookup(func.name), "linking the compiled code").toPtr<sinter_function>();
+  }
+
+  void choose_threads(const ir::Func& func, const Options& options) {
+    bool parallel = false;
+    for (const ir::Op& op : func.body) {
+      parallel |= op.kind == ir::OpKind::kernel && op.attrs.flag("parallel");
+    }
+    const int cores = ThreadTeam::available_cores();
+    int wanted = options.threads > 0 ? options.threads : cores;
+    if (!options.oversubscribe) wanted = std::min(wanted, cores);
+    if (!parallel || wanted <= 1) return;
+    team_ = &ThreadTeam::process_default(wanted);
+    if (team_->size() != wanted) {
+      own_team_ = std::make_unique<ThreadTeam>(wanted);
+      team_ = own_team_.get();
+    }
+    threads_ = wanted;
+    barrier_ = team_->barrier();
+  }
+
+  const ir::Module module_;
+  int64_t max_batch_ = 0;
+  size_t slots_ = 0;
+  std::unique_ptr<llvm::orc::LLJIT> jit_;
+  sinter_function entry_ = nullptr;
+  std::unique_ptr<unsigned char, FreeDeleter> arena_;
+  std::unique_ptr<ThreadTeam> own_team_;
+  ThreadTeam* team_ = nullptr;
+  int threads_ = 1;
+  sinter_barrier* barrier_ = nullptr;
+  std::vector<void*> pointers_;
+  std::string llvm_ir_, assembly_;
+};
+
+}  // namespace
+
+std::unique_ptr<Executable> make_native(ir::Module module, const std::string& func,
+                                        const Options& options) {
+  return std::make_unique<NativeExecutable>(std::move(module), func, options);
+}
+
+}  // namespace sinter::compiler

@@ -1,0 +1,59 @@
+#include "compiler/llvm/target.h"
+
+#include <fmt/format.h>
+#include <llvm/ADT/StringMap.h>
+#include <llvm/MC/MCSubtargetInfo.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/TargetParser/Host.h>
+#include <llvm/TargetParser/SubtargetFeature.h>
+#include <llvm/TargetParser/Triple.h>
+#include <sinter/error.h>
+
+namespace sinter::compiler {
+
+Target make_target(const std::string& cpu) {
+  // LLVM keeps its list of targets process-wide; both calls may be repeated.
+  llvm::InitializeNativeTarget();
+  llvm::InitializeNativeTargetAsmPrinter();
+
+  const std::string triple = llvm::sys::getProcessTriple();
+  std::string message;
+  const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple, message);
+  SINTER_CHECK(found != nullptr, "no code generator for {}: {}", triple, message);
+
+  std::string features;
+  if (cpu.empty()) {
+    for (const auto& feature : llvm::sys::getHostCPUFeatures()) {
+      if (!features.empty()) features += ',';
+      features += (feature.second ? '+' : '-') + feature.first().str();
+    }
+  }
+  llvm::TargetOptions options;
+  // Bits must not depend on what stands beside an operation: fused multiply-adds are written out.
+  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
+  Target target;
+  const std::string name = cpu.empty() ? llvm::sys::getHostCPUName().str() : cpu;
+  target.machine.reset(found->createTargetMachine(triple, name, features, options,
+                                                  llvm::Reloc::PIC_, llvm::CodeModel::Small,
+                                                  llvm::CodeGenOptLevel::Default));
+  const llvm::MCSubtargetInfo* info = target.machine->getMCSubtargetInfo();
+  if (!cpu.empty() && !info->isCPUStringValid(cpu)) {
+    throw Error(fmt::format("unknown processor \"{}\"", cpu))
+        .help("use a name that `llc -mcpu=help` lists, such as x86-64-v3");
+  }
+  target.x86 = target.machine->getTargetTriple().isX86();
+  if (target.x86) {
+    const bool avx512 = info->checkFeatures("+avx512f,+avx512vl,+avx512dq,+avx512bw");
+    const bool avx2 = info->checkFeatures("+avx2");
+    target.vector_bytes = avx512 ? 64 : avx2 ? 32 : 16;
+    target.registers = avx512 ? 32 : 16;
+    target.fma = info->checkFeatures("+fma");
+  } else {
+    target.registers = 32;
+    target.fma = true;
+  }
+  return target;
+}
+
+}  // namespace sinter::compiler

@@ -1,0 +1,191 @@
+// Decides which kernels run on all threads, puts a barrier between kernels that depend on each
+// other across threads, and gives every stored value its place in one arena.
+//
+// Two values may share bytes when no kernel that touches one can run while the other is alive.
+// Kernels are given times: a kernel starts after all kernels of earlier times have ended. Between
+// kernels that one thread runs in order that is so by itself; elsewhere it takes a barrier.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "compiler/kernel.h"
+#include "compiler/passes.h"
+#include "ir/op.h"
+
+namespace sinter::compiler {
+
+using ir::Func;
+using ir::Module;
+using ir::Op;
+using ir::OpKind;
+using ir::ValueDef;
+using ir::ValueId;
+
+namespace {
+
+constexpr int64_t alignment = 64;
+// Below this many operations for the whole step one thread is quicker than two with barriers; a
+// kernel below the second number is not worth cutting up.
+constexpr double parallel_step_flops = 1e6;
+constexpr double parallel_kernel_flops = 3e4;
+
+int64_t aligned(int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+struct Touch {
+  std::set<ValueId> reads, writes;  // stored values; an assigned global is a write
+  bool parallel = false;
+};
+
+class Planner {
+ public:
+  Planner(const Module& module, Func& func, int64_t max_batch)
+      : module_(module), func_(func), max_batch_(max_batch) {}
+
+  void run() {
+    SINTER_CHECK(max_batch_ >= 1, "max_batch is {}", max_batch_);
+    choose_threads();
+    insert_barriers();
+    allocate();
+    func_.max_batch = max_batch_;
+  }
+
+ private:
+  void choose_threads() {
+    std::vector<std::pair<Op*, double>> kernels;
+    double total = 0;
+    for (Op& op : func_.body) {
+      if (op.kind != OpKind::kernel) continue;
+      const KernelForm form = kernel_form(module_, func_, op);
+      const double flops = form.serial() ? 0 : kernel_flops(func_, form, max_batch_);
+      total += flops;
+      kernels.emplace_back(&op, flops);
+    }
+    for (auto& [op, flops] : kernels) {
+      op->attrs.set("parallel", total >= parallel_step_flops && flops >= parallel_kernel_flops);
+    }
+  }
+
+  // The stored value that a reader of `v` reads.
+  ValueId base(ValueId v) const {
+    while (func_[v].def == ValueDef::op && !stored_.count(v)) {
+      v = defs_[static_cast<size_t>(v.index)]->operands[0];
+    }
+    return v;
+  }
+
+  Touch touch(const Op& kernel) const {
+    Touch t;
+    t.parallel = kernel.attrs.flag("parallel");
+    std::set<ValueId> inside;
+    for (const Op& op : kernel.body) {
+      for (size_t i = 0; i < op.operands.size(); ++i) {
+        if (op.kind == OpKind::assign && i == 0) {
+          t.writes.insert(op.operands[0]);
+        } else if (!inside.count(op.operands[i])) {
+          t.reads.insert(base(op.operands[i]));
+        }
+      }
+      if (op.result.valid()) inside.insert(op.result);
+    }
+    t.writes.insert(kernel.outputs.begin(), kernel.outputs.end());
+    return t;
+  }
+
+  static bool meets(const std::set<ValueId>& a, const std::set<ValueId>& b) {
+    return std::any_of(a.begin(), a.end(), [&](ValueId v) { return b.count(v) > 0; });
+  }
+  static bool conflict(const Touch& first, const Touch& second) {
+    return meets(first.writes, second.reads) || meets(first.reads, second.writes) ||
+           meets(first.writes, second.writes);
+  }
+
+  void insert_barriers() {
+    defs_ = ir::definitions(func_);
+    for (const Op& op : func_.body) stored_.insert(op.outputs.begin(), op.outputs.end());
+    std::vector<Op> body;
+    std::vector<Touch> running;  // since the last barrier
+    int time = 0;
+    for (Op& op : func_.body) {
+      if (op.kind == OpKind::kernel) {
+        Touch t = touch(op);
+        const bool alone = !t.parallel && std::none_of(running.begin(), running.end(),
+                                                       [](const Touch& r) { return r.parallel; });
+        const bool waits = std::any_of(running.begin(), running.end(), [&](const Touch& r) {
+          return (r.parallel || t.parallel) && conflict(r, t);
+        });
+        if (waits) {
+          body.push_back(Op{.kind = OpKind::barrier, .operands = {}});
+          running.clear();
+        }
+        if (waits || alone) ++time;
+        record(t, time);
+        running.push_back(std::move(t));
+      }
+      body.push_back(std::move(op));
+    }
+    func_.body = std::move(body);
+    // The ops have moved, so their addresses have changed.
+    defs_ = ir::definitions(func_);
+  }
+
+  void record(const Touch& t, int time) {
+    for (const std::set<ValueId>* set : {&t.reads, &t.writes}) {
+      for (ValueId v : *set) {
+        auto [it, fresh] = alive_.try_emplace(v, time, time);
+        it->second.second = time;
+      }
+    }
+  }
+
+  // Largest first, each at the lowest offset where it meets nothing that is alive with it.
+  void allocate() {
+    std::set<ValueId> results;
+    for (ValueId v : func_.results) results.insert(base(v));
+    std::vector<ValueId> values;
+    for (ValueId v : stored_) {
+      if (!results.count(v)) values.push_back(v);
+    }
+    const auto bytes = [&](ValueId v) { return aligned(func_.type(v).bytes(max_batch_)); };
+    std::stable_sort(values.begin(), values.end(),
+                     [&](ValueId a, ValueId b) { return bytes(a) > bytes(b); });
+    std::vector<ValueId> placed;
+    int64_t total = 0;
+    for (ValueId v : values) {
+      std::vector<std::pair<int64_t, int64_t>> taken;
+      for (ValueId other : placed) {
+        const auto &p = alive_.at(v), &q = alive_.at(other);
+        if (p.first <= q.second && q.first <= p.second) {
+          const int64_t at = func_[other].storage->offset;
+          taken.emplace_back(at, at + bytes(other));
+        }
+      }
+      std::sort(taken.begin(), taken.end());
+      int64_t offset = 0;
+      for (const auto& [begin, end] : taken) {
+        if (offset + bytes(v) <= begin) break;
+        offset = std::max(offset, end);
+      }
+      func_[v].storage = ir::Storage{offset};
+      placed.push_back(v);
+      total = std::max(total, offset + bytes(v));
+    }
+    func_.arena_bytes = total;
+  }
+
+  const Module& module_;
+  Func& func_;
+  const int64_t max_batch_;
+  std::vector<const Op*> defs_;
+  std::set<ValueId> stored_;
+  std::map<ValueId, std::pair<int, int>> alive_;  // first and last time
+};
+
+}  // namespace
+
+void plan_memory(Module& module, const Options& options) {
+  for (Func& func : module.funcs) Planner(module, func, options.max_batch).run();
+}
+
+}  // namespace sinter::compiler

@@ -1,0 +1,42 @@
+// Type rules shared by families of ops, so that a definition block states only what is different.
+#pragma once
+
+#include <fmt/format.h>
+
+#include "ir/op.h"
+
+namespace sinter::ir {
+
+// Broadcast of all operands, which must have one dtype; a float dtype.
+Type infer_float(const InferArgs& in);
+// Broadcast of all operands, which must have one dtype; not bool.
+Type infer_arithmetic(const InferArgs& in);
+// Broadcast of all operands, which must have one dtype; the result is bool.
+Type infer_comparison(const InferArgs& in);
+// The declared type of a `typed_result` op; what it lacks is an internal error of the caller.
+const Type& declared_type(const InferArgs& in);
+// The declared type, which must be a float.
+Type infer_declared_float(const InferArgs& in);
+// Axis counted from the front, negative ones from the back; an Error names the op and the shape.
+int64_t checked_axis(int64_t axis, const Type& type);
+// `type` without `axes`, or with 1 in their place. Axes ascend.
+Type reduced(const Type& type, std::span<const int64_t> axes, bool keepdims);
+// Checks `reduction` is mean, sum or none.
+void check_reduction(const std::string& reduction);
+// mean, sum or the values themselves, as the attribute `reduction` asks. `count` divides the mean.
+Expr reduce_loss(Builder& b, Expr losses, Expr count, const std::string& reduction);
+
+// Row-major walk over the indices of a shape.
+class IndexWalk {
+ public:
+  explicit IndexWalk(std::vector<int64_t> dims) : dims_(std::move(dims)), at_(dims_.size(), 0) {}
+  const std::vector<int64_t>& operator*() const { return at_; }
+  bool next();
+
+ private:
+  std::vector<int64_t> dims_, at_;
+};
+// Row-major offset of `index` in an array of shape `dims`.
+size_t offset_of(std::span<const int64_t> index, std::span<const int64_t> dims);
+
+}  // namespace sinter::ir
