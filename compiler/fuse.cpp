@@ -48,7 +48,7 @@ class Fuser {
     give_results_memory();
     make_groups();
     sink_into_readers();
-    merge_with_producers();
+    merge_along_edges();
     merge_scalar_groups();
     rebuild();
   }
@@ -265,16 +265,34 @@ class Fuser {
     return true;
   }
 
-  // Cheap arithmetic moves to its only reader, so that the values it starts from are stored, not
-  // the many that it makes.
+  // Cheap arithmetic on values that are stored anyway moves to its only reader: it is done again
+  // from memory that has to be there, instead of being stored itself.
   void sink_into_readers() {
     index_global_readers();
     for (int g = static_cast<int>(groups_.size()) - 1; g >= 0; --g) {
-      if (!elementwise_only(g)) continue;
+      if (!elementwise_only(g) || is_result(g) || !inputs_are_stored(g)) continue;
       const std::set<int> readers = readers_of(g);
       std::string why;
-      if (readers.size() == 1 && !is_result(g)) merge(g, *readers.begin(), why);
+      if (readers.size() == 1) merge(g, *readers.begin(), why);
     }
+  }
+
+  // Whether an op that reads from memory reads everything that group `g` reads.
+  bool inputs_are_stored(int g) const {
+    for (int position : groups_[static_cast<size_t>(g)].ops) {
+      for (ValueId v : ops_[static_cast<size_t>(position)]->operands) {
+        const ValueId base = behind_views(v);
+        const int from = producer(v);
+        if (from < 0 || group_of_[static_cast<size_t>(from)] == g) continue;
+        const bool stored = std::any_of(ops_.begin(), ops_.end(), [&](const auto& op) {
+          return reads_memory(*op) &&
+                 std::any_of(op->operands.begin(), op->operands.end(),
+                             [&](ValueId o) { return behind_views(o) == base; });
+        });
+        if (!stored) return false;
+      }
+    }
+    return true;
   }
 
   bool elementwise_only(int g) const {
@@ -305,20 +323,61 @@ class Fuser {
     });
   }
 
-  void merge_with_producers() {
+  // Merges along the edges that carry most first: a full [n, 10] before a row [n, 1], so that the
+  // little that is left over does not stand between two big ones.
+  void merge_along_edges() {
+    std::map<std::pair<int, int>, int64_t> weight;
     for (int g = 0; g < static_cast<int>(groups_.size()); ++g) {
-      bool merged = groups_[static_cast<size_t>(g)].alive;
-      std::map<int, std::string> reasons;
-      while (merged) {
-        merged = false;
-        reasons.clear();
-        const std::set<int> before = data_predecessors(g);
-        for (auto it = before.rbegin(); it != before.rend() && !merged; ++it) {
-          merged = merge(*it, g, reasons[*it]);
+      if (groups_[static_cast<size_t>(g)].alive) weigh_edges_into(g, weight);
+    }
+    std::set<std::pair<int, int>> apart;  // tried in vain since both last grew
+    while (true) {
+      std::pair<int, int> best{-1, -1};
+      int64_t most = -1;
+      for (const auto& [edge, bytes] : weight) {
+        if (bytes > most && !apart.count(edge)) {
+          best = edge;
+          most = bytes;
         }
       }
-      for (auto& [other, why] : reasons) reasons_[{other, g}] = std::move(why);
+      if (most < 0) return;
+      const auto [from, into] = best;
+      if (!merge(from, into, reasons_[best])) {
+        apart.insert(best);
+        continue;
+      }
+      const auto forget = [&, from = from, into = into](const std::pair<int, int>& edge) {
+        return edge.first == from || edge.second == from || edge.first == into ||
+               edge.second == into;
+      };
+      std::erase_if(apart, forget);
+      std::set<int> readers;
+      for (const auto& [edge, bytes] : weight) {
+        if (edge.first == from || edge.first == into) readers.insert(edge.second);
+      }
+      std::erase_if(weight, [&](const auto& entry) { return forget(entry.first); });
+      weigh_edges_into(into, weight);
+      for (int g : readers) {
+        if (g != into && groups_[static_cast<size_t>(g)].alive) weigh_edges_into(g, weight);
+      }
     }
+  }
+
+  // Bytes that group `g` reads from each other group, for a batch of some size.
+  void weigh_edges_into(int g, std::map<std::pair<int, int>, int64_t>& weight) const {
+    constexpr int64_t some_rows = 64;
+    std::set<ValueId> seen;
+    std::map<std::pair<int, int>, int64_t> edges;
+    for (int position : groups_[static_cast<size_t>(g)].ops) {
+      for (ValueId v : ops_[static_cast<size_t>(position)]->operands) {
+        const int from = producer(v);
+        if (from < 0 || group_of_[static_cast<size_t>(from)] == g) continue;
+        if (!seen.insert(behind_views(v)).second) continue;
+        edges[{group_of_[static_cast<size_t>(from)], g}] +=
+            func_.type(behind_views(v)).bytes(some_rows);
+      }
+    }
+    for (const auto& [edge, bytes] : edges) weight[edge] = bytes;
   }
 
   std::set<int> data_predecessors(int g) const {

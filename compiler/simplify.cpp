@@ -63,7 +63,7 @@ Found contraction_of_transpose(const Site& s);
 Found one_sided_sum(const Site& s);
 
 struct Law {
-  Trait family;  // ops with this trait, or only
+  Trait family;  // applies to ops with this trait, where no `kind` is given
   std::optional<OpKind> kind;
   Found (*apply)(const Site& s);
 };

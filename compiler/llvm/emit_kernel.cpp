@@ -140,6 +140,16 @@ Value* KernelEmitter::for_loop(Value* begin, Value* end, Value* step, Carried& c
   Value* enter = builder_.CreateICmpSLE(builder_.CreateAdd(begin, step), end);
   auto* known = llvm::dyn_cast<llvm::ConstantInt>(enter);
   if (known && known->isZero()) return begin;
+  // A loop that is known to run once is no loop.
+  Value* next_value = builder_.CreateAdd(begin, step);
+  auto* again = llvm::dyn_cast<llvm::ConstantInt>(
+      builder_.CreateICmpSLE(builder_.CreateAdd(next_value, step), end));
+  if (known && again && again->isZero()) {
+    scopes_.emplace_back();
+    body(begin, carried);
+    scopes_.pop_back();
+    return next_value;
+  }
   llvm::Function* function = builder_.GetInsertBlock()->getParent();
   BasicBlock* before = builder_.GetInsertBlock();
   BasicBlock* loop = BasicBlock::Create(llvm_context(), "loop", function);
@@ -172,7 +182,12 @@ Value* KernelEmitter::for_loop(Value* begin, Value* end, Value* step, Carried& c
   builder_.SetInsertPoint(exit);
   if (known) {
     carried = inner;
-    return next;
+    auto* last = llvm::dyn_cast<llvm::ConstantInt>(end);
+    auto* first = llvm::dyn_cast<llvm::ConstantInt>(begin);
+    auto* by = llvm::dyn_cast<llvm::ConstantInt>(step);
+    if (!first || !last || !by) return next;
+    const int64_t from = first->getSExtValue(), stride = by->getSExtValue();
+    return i64(from + (last->getSExtValue() - from) / stride * stride);
   }
   auto* out = builder_.CreatePHI(builder_.getInt64Ty(), 2);
   out->addIncoming(begin, before);
@@ -228,7 +243,8 @@ void KernelEmitter::row_blocks(Value* begin, Value* end, Carried& carried,
     if (rest > 0) loop(i64(last->getSExtValue() - rest), rest);
     return;
   }
-  if (tile_rows_ > 2) left = loop(left, 2);
+  // Twos pay for their code only where a row takes long.
+  if (tile_rows_ > 2 && (depth_ < 0 || depth_ > 64) && form_.root) left = loop(left, 2);
   if (tile_rows_ > 1) loop(left, 1);
 }
 
@@ -318,14 +334,12 @@ void KernelEmitter::wide_row(Value* row) {
       };
       Value* left = loop(i64(0), tile_vectors_);
       if (tile_vectors_ > 1) left = loop(left, 1);
-      // A last tile with a mask, which is empty when the row is a multiple of the vector.
+      // A last tile with a mask, unless the row is a multiple of the vector.
       Value* rest = builder_.CreateSub(columns_, left);
       const int64_t columns = static_columns();
       if (columns < 0 || columns % lanes_ != 0) {
-        Value* mask = tail_mask(rest);
-        scopes_.emplace_back();
-        tile(1, left, mask, states);
-        scopes_.pop_back();
+        for_loop(left, builder_.CreateAdd(columns_, i64(lanes_ - 1)), i64(lanes_), states,
+                 [&](Value* column, Carried& inner) { tile(1, column, tail_mask(rest), inner); });
       }
       size_t stride = 0, at = 0;
       for (const KernelOp* k : reductions) stride += static_cast<size_t>(state_size(*k));

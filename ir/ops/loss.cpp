@@ -27,17 +27,21 @@ Exponentials exponentials(Expr x, int64_t axis) {
   return {shifted, exps, sum(exps, {axis}, true)};
 }
 
-// For logits [n, classes] and labels [n]: which class is the label, and the weight of each row
-// (0 where it is ignored), as [n, classes] bool and [n, 1].
+// For logits [n, classes] and labels [n]: which class is the label, and which rows are ignored, as
+// bool [n, classes] and [n, 1].
 struct Targets {
-  Expr hot, weight;
+  Expr hot, ignored;
 };
 Targets targets(Builder& b, Expr logits, Expr labels, int64_t ignore_index) {
   const Type wide = logits.type().with(labels.type().dtype);
   const Expr column = reshape(labels, {labels.type().shape[0], Dim{1}});
-  const DType dtype = logits.type().dtype;
-  const Expr ignored = equal(column, b.scalar(static_cast<double>(ignore_index), wide.dtype));
-  return {equal(b.iota(1, wide), column), select(ignored, b.scalar(0, dtype), b.scalar(1, dtype))};
+  const Expr ignored = b.scalar(static_cast<double>(ignore_index), wide.dtype);
+  return {equal(b.iota(1, wide), column), equal(column, ignored)};
+}
+
+// How many rows are not ignored.
+Expr counted_rows(Builder& b, Expr ignored, DType dtype) {
+  return sum(select(ignored, b.scalar(0, dtype), b.scalar(1, dtype)), {0, 1}, false);
 }
 
 // Reads a cotangent of the reduced loss: [] for mean and sum, [n] as a column for none.
@@ -95,9 +99,10 @@ const OpDef op_mse_loss = {
     },
     .vjp = [](Vjp& g) {
       const Type p = g.operand(0).type();
-      Expr d = 2.0 * (g.operand(0) - g.operand(1));
-      if (g.attrs().text("reduction") == "mean") d = d / g.b.extent(p.shape, p.dtype);
-      d = d * g.cotangent();
+      // One division for the whole batch instead of one for each element.
+      Expr scale = g.b.scalar(2, p.dtype) * g.cotangent();
+      if (g.attrs().text("reduction") == "mean") scale = scale / g.b.extent(p.shape, p.dtype);
+      const Expr d = (g.operand(0) - g.operand(1)) * scale;
       g.add(0, d);
       g.add(1, -d);
     },
@@ -137,19 +142,25 @@ const OpDef op_cross_entropy = {
       const Exponentials e = exponentials(x, 1);
       const DType dtype = x.type().dtype;
       const Expr hot = select(t.hot, g.b.scalar(1, dtype), g.b.scalar(0, dtype));
-      Expr scale = t.weight * per_row(g.cotangent(), t.weight.type().shape);
-      if (g.attrs().text("reduction") == "mean") scale = scale / sum(t.weight, {0, 1}, false);
-      g.add(0, (e.exps / e.total - hot) * scale);
+      Expr scale = per_row(g.cotangent(), t.ignored.type().shape);
+      if (g.attrs().text("reduction") == "mean") {
+        scale = scale / counted_rows(g.b, t.ignored, dtype);
+      }
+      // Chosen, not multiplied by 0: an ignored row may hold NaN.
+      const Expr d = (e.exps / e.total - hot) * scale;
+      g.add(0, select(t.ignored, g.b.scalar(0, dtype), d));
     },
     .expand = [](Builder& b, const Op& op) {
       const Expr x(b, op.operands[0]);
       const Targets t = targets(b, x, {b, op.operands[1]}, op.attrs.integer("ignore_index"));
       const Exponentials e = exponentials(x, 1);
-      const Expr picked = sum(select(t.hot, e.shifted, b.scalar(0, x.type().dtype)), {1}, true);
-      const Expr loss = (log(e.total) - picked) * t.weight;
+      const DType dtype = x.type().dtype;
+      const Expr zero = b.scalar(0, dtype);
+      const Expr picked = sum(select(t.hot, e.shifted, zero), {1}, true);
+      const Expr loss = select(t.ignored, zero, log(e.total) - picked);
       const std::string& reduction = op.attrs.text("reduction");
       if (reduction == "none") return reshape(loss, {x.type().shape[0]});
-      return reduce_loss(b, loss, sum(t.weight, {0, 1}, false), reduction);
+      return reduce_loss(b, loss, counted_rows(b, t.ignored, dtype), reduction);
     },
 };
 
