@@ -3,6 +3,10 @@
 #include <llvm/IR/IntrinsicsAArch64.h>
 #include <llvm/IR/IntrinsicsX86.h>
 
+#include <algorithm>
+#include <functional>
+#include <utility>
+
 #include "compiler/llvm/emit_kernel.h"
 #include "ir/op.h"
 
@@ -57,23 +61,15 @@ void if_true(IRBuilder<>& b, Value* condition, const std::function<void()>& body
   b.SetInsertPoint(after);
 }
 
-}  // namespace
-
-std::unique_ptr<llvm::Module> emit_function(llvm::LLVMContext& context, const ir::Module& module,
-                                            const ir::Func& func, const Target& target) {
-  SINTER_CHECK(func.planned(), "@{} has no memory plan", func.name);
-  auto out = std::make_unique<llvm::Module>(func.name, context);
-  out->setDataLayout(target.machine->createDataLayout());
-  out->setTargetTriple(target.machine->getTargetTriple().str());
-
-  FunctionContext shared{module, func, target, *out, ir::definitions(func), {}};
-  for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
-
+// Emits the function that runs the kernels in order.
+void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
+  llvm::LLVMContext& context = out.getContext();
   IRBuilder<> b(context);
   llvm::Type *word = b.getInt64Ty(), *pointer = b.getPtrTy(), *half = b.getInt32Ty();
   auto* type = llvm::FunctionType::get(half, {pointer, half, half}, false);
-  auto* function =
-      llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, func.name, *out);
+  auto* kernel_type =
+      llvm::FunctionType::get(b.getVoidTy(), {pointer, pointer, word, word, word}, false);
+  auto* function = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, func.name, out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   b.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
   auto* call_type = llvm::StructType::get(pointer, word, pointer, pointer);  // sinter_call
@@ -88,7 +84,7 @@ std::unique_ptr<llvm::Module> emit_function(llvm::LLVMContext& context, const ir
   Value *tid64 = b.CreateSExt(tid, word), *threads64 = b.CreateSExt(threads, word);
   DenormalMode denormals(b, target);
 
-  const auto wait = out->getOrInsertFunction(
+  const auto wait = out.getOrInsertFunction(
       "sinter_barrier_wait", llvm::FunctionType::get(b.getVoidTy(), {pointer, half}, false));
   Value* first = b.CreateICmpEQ(tid, b.getInt32(0));
   Value* several = b.CreateICmpSGT(threads, b.getInt32(1));
@@ -96,7 +92,7 @@ std::unique_ptr<llvm::Module> emit_function(llvm::LLVMContext& context, const ir
     if (op.kind == ir::OpKind::barrier) {
       if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); });
     } else if (op.kind == ir::OpKind::kernel) {
-      llvm::Function* kernel = KernelEmitter(shared, op).emit();
+      const auto kernel = out.getOrInsertFunction(kernel_symbol(func, op), kernel_type);
       const auto run = [&] { b.CreateCall(kernel, {buffers, arena, n, tid64, threads64}); };
       if (op.attrs.flag("parallel")) {
         run();
@@ -107,6 +103,44 @@ std::unique_ptr<llvm::Module> emit_function(llvm::LLVMContext& context, const ir
   }
   denormals.restore();
   b.CreateRet(b.getInt32(0));
+}
+
+}  // namespace
+
+std::vector<std::vector<const ir::Op*>> deal_kernels(const ir::Func& func, int parts) {
+  // What a kernel costs to compile, roughly: its ops, and the tiles that a product repeats.
+  std::vector<std::pair<int, const ir::Op*>> kernels;
+  for (const ir::Op& op : func.body) {
+    if (op.kind != ir::OpKind::kernel) continue;
+    int cost = static_cast<int>(op.body.size()) + 4;
+    for (const ir::Op& inner : op.body) cost += inner.kind == ir::OpKind::contraction ? 20 : 0;
+    kernels.emplace_back(cost, &op);
+  }
+  std::stable_sort(kernels.begin(), kernels.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<std::vector<const ir::Op*>> out(static_cast<size_t>(parts));
+  std::vector<int> load(static_cast<size_t>(parts), 0);
+  for (const auto& [cost, op] : kernels) {
+    const auto lightest = std::min_element(load.begin(), load.end());
+    *lightest += cost;
+    out[static_cast<size_t>(lightest - load.begin())].push_back(op);
+  }
+  return out;
+}
+
+std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, const ir::Module& module,
+                                        const ir::Func& func, const Target& target,
+                                        const std::vector<const ir::Op*>& kernels,
+                                        bool with_step) {
+  SINTER_CHECK(func.planned(), "@{} has no memory plan", func.name);
+  auto out = std::make_unique<llvm::Module>(func.name, context);
+  out->setDataLayout(target.machine->createDataLayout());
+  out->setTargetTriple(target.machine->getTargetTriple().str());
+
+  FunctionContext shared{module, func, target, *out, ir::definitions(func), {}};
+  for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
+  for (const ir::Op* kernel : kernels) KernelEmitter(shared, *kernel).emit();
+  if (with_step) emit_step(*out, func, target);
 
   // Without these LLVM cuts 512-bit vectors in half.
   const std::string width = std::to_string(target.vector_bytes * 8);

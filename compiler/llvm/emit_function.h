@@ -4,14 +4,21 @@
 #include <llvm/IR/Module.h>
 
 #include <memory>
+#include <vector>
 
 #include "compiler/llvm/target.h"
 #include "ir/graph.h"
 
 namespace sinter::compiler {
 
-// Emits `func`, planned, as `int32_t NAME(const sinter_call*, int32_t tid, int32_t threads)`.
-std::unique_ptr<llvm::Module> emit_function(llvm::LLVMContext& context, const ir::Module& module,
-                                            const ir::Func& func, const Target& target);
+// The kernels of a planned function, dealt to `parts` modules that take about equally long to
+// compile. Kernels that appear in none are not there.
+std::vector<std::vector<const ir::Op*>> deal_kernels(const ir::Func& func, int parts);
+
+// Emits `kernels`, one LLVM function each, and if `with_step` the function that calls all kernels of
+// `func`: `int32_t NAME(const sinter_call*, int32_t tid, int32_t threads)`.
+std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, const ir::Module& module,
+                                        const ir::Func& func, const Target& target,
+                                        const std::vector<const ir::Op*>& kernels, bool with_step);
 
 }  // namespace sinter::compiler

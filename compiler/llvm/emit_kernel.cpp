@@ -30,6 +30,10 @@ int FunctionContext::slot(ValueId value) const {
              : static_cast<int>(func.args.size()) + info.index;
 }
 
+std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel) {
+  return func.name + "." + kernel.attrs.text("name");
+}
+
 KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kernel)
     : context_(context),
       kernel_(kernel),
@@ -43,8 +47,8 @@ llvm::Function* KernelEmitter::emit() {
   auto* type = llvm::FunctionType::get(builder_.getVoidTy(), {pointer, pointer, word, word, word},
                                        false);
   auto* function =
-      llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage,
-                             context_.func.name + "." + kernel_.attrs.text("name"), context_.out);
+      llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,
+                             kernel_symbol(context_.func, kernel_), context_.out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   buffers_ = function->getArg(0);
   arena_ = function->getArg(1);
@@ -112,6 +116,8 @@ void KernelEmitter::choose_tile() {
 
   const int per_row = product && dot_ ? tile_vectors_ * lanes_ : tile_vectors_;
   tile_rows_ = form_.rank() < 2 ? 1 : std::max(1, (product ? budget : 4) / per_row);
+  // Without a long sum there is no latency to hide, and every row of a tile costs compile time.
+  if (!product || (depth_ >= 0 && depth_ <= 4)) tile_rows_ = std::min(tile_rows_, 2);
   if (form_.rank() > 1) {
     bool fixed = true;
     int64_t rows = 1;

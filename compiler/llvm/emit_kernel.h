@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <map>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -32,6 +33,9 @@ struct FunctionContext {
   std::vector<int> result_slots(ir::ValueId value) const;
   int slot(ir::ValueId entry_value) const;
 };
+
+// Name of the function that a kernel becomes, such as `train_step.k3_contraction_update`.
+std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel);
 
 class KernelEmitter {
  public:

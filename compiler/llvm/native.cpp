@@ -1,4 +1,4 @@
-// Native code for a planned function: emitted as one LLVM module, compiled by its TargetMachine
+// Native code for a planned function: emitted as LLVM modules, compiled by their TargetMachines
 // without an optimization pipeline (the emitted IR is already what we want), linked by ORC.
 #include <llvm/ExecutionEngine/Orc/ExecutionUtils.h>
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
@@ -11,7 +11,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
 #include <new>
+#include <thread>
 
 #include "compiler/compile.h"
 #include "compiler/llvm/emit_function.h"
@@ -123,10 +125,23 @@ class NativeExecutable final : public Executable {
     }
   };
 
-  void generate_code(const ir::Func& func, const Options& options) {
+  // One module of the function on its way to machine code. Parts share nothing, so that each can be
+  // compiled by a thread of its own.
+  struct Part {
+    std::vector<const ir::Op*> kernels;
+    bool with_step;
+    llvm::SmallVector<char, 0> object;
+    std::string llvm_ir, assembly;
+    std::exception_ptr failure;
+  };
+
+  void compile_part(Part& part, const ir::Func& func, const Options& options) const try {
     const Target target = make_target(options.cpu);
     llvm::LLVMContext context;
-    std::unique_ptr<llvm::Module> code = emit_function(context, module_, func, target);
+    const auto emit = [&] {
+      return emit_part(context, module_, func, target, part.kernels, part.with_step);
+    };
+    std::unique_ptr<llvm::Module> code = emit();
     if (options.verify) {
       std::string message;
       llvm::raw_string_ostream stream(message);
@@ -134,14 +149,29 @@ class NativeExecutable final : public Executable {
                    stream.str());
     }
     if (options.keep_code_text) {
-      llvm::raw_string_ostream stream(llvm_ir_);
+      llvm::raw_string_ostream stream(part.llvm_ir);
       code->print(stream, nullptr);
-      const std::unique_ptr<llvm::Module> copy = emit_function(context, module_, func, target);
-      const auto text = generate(target, *copy, llvm::CodeGenFileType::AssemblyFile);
-      assembly_.assign(text.begin(), text.end());
+      const auto text = generate(target, *emit(), llvm::CodeGenFileType::AssemblyFile);
+      part.assembly.assign(text.begin(), text.end());
     }
-    auto object = std::make_unique<llvm::SmallVectorMemoryBuffer>(
-        generate(target, *code, llvm::CodeGenFileType::ObjectFile), func.name, false);
+    part.object = generate(target, *code, llvm::CodeGenFileType::ObjectFile);
+  } catch (...) {
+    part.failure = std::current_exception();
+  }
+
+  void generate_code(const ir::Func& func, const Options& options) {
+    std::vector<Part> parts;
+    const int compilers = std::min(ThreadTeam::available_cores(), 2);
+    for (auto& kernels : deal_kernels(func, compilers)) {
+      if (kernels.empty() && !parts.empty()) continue;
+      parts.push_back({std::move(kernels), parts.empty(), {}, {}, {}, {}});
+    }
+    std::vector<std::thread> others;
+    for (size_t i = 1; i < parts.size(); ++i) {
+      others.emplace_back([&, i] { compile_part(parts[i], func, options); });
+    }
+    compile_part(parts[0], func, options);
+    for (std::thread& t : others) t.join();
     jit_ = check(llvm::orc::LLJITBuilder().create(), "starting the JIT");
     llvm::orc::JITDylib& library = jit_->getMainJITDylib();
     llvm::orc::SymbolMap symbols;
@@ -152,7 +182,14 @@ class NativeExecutable final : public Executable {
     library.addGenerator(check(llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
                                    jit_->getDataLayout().getGlobalPrefix()),
                                "looking up the C library"));
-    check(jit_->addObjectFile(std::move(object)), "adding the compiled code");
+    for (Part& part : parts) {
+      if (part.failure) std::rethrow_exception(part.failure);
+      llvm_ir_ += part.llvm_ir;
+      assembly_ += part.assembly;
+      check(jit_->addObjectFile(std::make_unique<llvm::SmallVectorMemoryBuffer>(
+                std::move(part.object), func.name, false)),
+            "adding the compiled code");
+    }
     entry_ = check(jit_->lookup(func.name), "linking the compiled code").toPtr<sinter_function>();
   }
 

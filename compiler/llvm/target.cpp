@@ -36,7 +36,7 @@ Target make_target(const std::string& cpu) {
   const std::string name = cpu.empty() ? llvm::sys::getHostCPUName().str() : cpu;
   target.machine.reset(found->createTargetMachine(triple, name, features, options,
                                                   llvm::Reloc::PIC_, llvm::CodeModel::Small,
-                                                  llvm::CodeGenOptLevel::Default));
+                                                  llvm::CodeGenOptLevel::Less));
   const llvm::MCSubtargetInfo* info = target.machine->getMCSubtargetInfo();
   if (!cpu.empty() && !info->isCPUStringValid(cpu)) {
     throw Error(fmt::format("unknown processor \"{}\"", cpu))
