@@ -1,0 +1,14 @@
+#pragma once
+
+// Everything a program needs: #include <sinter/sinter.h>, namespace st = sinter.
+#include <sinter/error.h>
+#include <sinter/functions.h>
+#include <sinter/idx.h>
+#include <sinter/nn.h>
+#include <sinter/npy.h>
+#include <sinter/optim.h>
+#include <sinter/random.h>
+#include <sinter/summary.h>
+#include <sinter/tensor.h>
+#include <sinter/trainer.h>
+#include <sinter/value.h>

@@ -1,0 +1,148 @@
+"""The sinter command: exit codes, where output and errors go, and that its stages parse back."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SINTER = sys.argv.pop(1)
+
+STEP = """
+global @hidden.weight : f32[10, 1]
+global @hidden.bias : f32[10]
+func @train_step(%x: f32[n, 1], %y: f32[n, 10], %lr: f32[]) {
+  %hidden = linear %x, @hidden.weight, @hidden.bias : f32[n, 10]
+  %a = tanh %hidden : f32[n, 10]
+  %loss = mse_loss %a, %y : f32[]
+  %g = gradient %loss, @hidden.weight : f32[10, 1]
+  %gx = gradient %loss, %hidden : f32[n, 10]
+  %0 = mul %lr, %g : f32[10, 1]
+  %1 = sub @hidden.weight, %0 : f32[10, 1]
+  assign @hidden.weight, %1
+  return %loss, %gx
+}
+func @predict(%x: f32[n, 1]) {
+  %hidden = linear %x, @hidden.weight, @hidden.bias : f32[n, 10]
+  return %hidden
+}
+"""
+
+
+def sinter(*arguments, text=STEP, **environment):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SINTER_")}
+    return subprocess.run([SINTER, *arguments], input=text, capture_output=True, text=True,
+                          env=dict(clean, **environment), check=False)
+
+
+class Command(unittest.TestCase):
+    def assert_good(self, done):
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        return done.stdout
+
+    def assert_no(self, done, message):
+        self.assertEqual((1, ""), (done.returncode, done.stdout))
+        self.assertIn(message, done.stderr)
+        self.assertIn("= help: ", done.stderr)
+
+    def assert_usage(self, done):
+        self.assertEqual(2, done.returncode, done.stderr)
+        self.assertIn("--help", done.stderr + done.stdout)
+
+    def test_help_has_an_example_and_the_environment(self):
+        text = self.assert_good(sinter("--help"))
+        for variable in ["DUMP", "JIT", "THREADS", "TIME", "OFF"]:
+            self.assertIn("SINTER_" + variable, text)
+        for command in ["dump", "opt", "check"]:
+            self.assertIn("Example:\n  sinter " + command,
+                          self.assert_good(sinter(command, "--help")))
+
+    def test_usage(self):
+        for arguments in [[], ["dump"], ["opt"], ["check"], ["undo"], ["dump", "-", "--stage=x"],
+                          ["check", "-", "--n", "0"], ["opt", "-", "--wrong"]]:
+            self.assert_usage(sinter(*arguments))
+
+    def test_dump_prints_each_stage_as_text_that_parses(self):
+        seen = set()
+        for stage in ["forward", "backward", "expanded", "fused", "plan"]:
+            text = self.assert_good(sinter("dump", "-", "--stage=" + stage, "--max-batch=64"))
+            self.assert_good(sinter("opt", "-", "--verify", text=text))
+            self.assertEqual(stage == "forward", "gradient" in text)
+            self.assertEqual(stage in ("fused", "plan"), "kernel {" in text)
+            self.assertEqual(stage == "plan", "max_batch 64" in text)
+            seen.add(text)
+        self.assertEqual(5, len(seen))
+
+    def test_dump_prints_code(self):
+        llvm = self.assert_good(sinter("dump", "-", "--stage=llvm"))
+        self.assertIn("; func @train_step\n", llvm)
+        self.assertIn("define ", llvm)
+        assembly = self.assert_good(sinter("dump", "-", "--stage=asm", "--func=predict"))
+        self.assertIn("# func @predict\n", assembly)
+        self.assertIn("predict:", assembly)
+        self.assertNotIn("train_step", assembly)
+
+    def test_dump_prints_one_function(self):
+        text = self.assert_good(sinter("dump", "-", "--stage=forward", "--func=predict"))
+        self.assertTrue(text.startswith("func @predict("), text)
+        self.assertNotIn("train_step", text)
+        self.assert_no(sinter("dump", "-", "--func=predikt"), "did you mean predict?")
+
+    def test_opt_runs_the_passes_asked_for(self):
+        everything = self.assert_good(sinter("opt", "-"))
+        self.assertIn("kernel {", everything)
+        some = self.assert_good(sinter("opt", "-", "--passes=differentiate,dce"))
+        self.assertNotIn("kernel {", some)
+        self.assertNotIn("gradient", some)
+        self.assert_no(sinter("opt", "-", "--passes=fuze"), "did you mean fuse?")
+
+    def test_opt_shows_every_stage(self):
+        done = sinter("opt", "-", "--print-after-all", "--off=cse")
+        self.assertEqual(0, done.returncode)
+        self.assertIn("// ---- forward\n", done.stderr)
+        self.assertIn("// ---- fuse\n", done.stderr)
+        self.assertNotIn("// ---- cse", done.stderr)
+
+    def test_opt_writes_a_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.sir")
+            self.assertEqual("", self.assert_good(sinter("opt", "-", "-o", path)))
+            self.assert_good(sinter("opt", path, "--verify"))
+            self.assert_no(sinter("opt", "-", "-o", os.path.join(folder, "no", "out.sir")),
+                           "cannot write")
+
+    def test_opt_lists_the_passes(self):
+        names = [line.split()[0]
+                 for line in self.assert_good(sinter("opt", "--list-passes")).splitlines()]
+        self.assertLess(names.index("differentiate"), names.index("fuse"))
+
+    def test_bad_input(self):
+        self.assert_no(sinter("dump", "no_such_file.sir"), "cannot read no_such_file.sir")
+        self.assert_no(sinter("opt", "-", "--verify", text="func @f() {\n  %a = rellu\n"),
+                       "--> <stdin>:2")
+        self.assert_no(sinter("dump", "-", SINTER_OFF="nothing"), "SINTER_OFF=nothing")
+
+    def test_check_compares_results_globals_and_gradients(self):
+        text = self.assert_good(sinter("check", "-", "--n", "1", "9", "--iters", "2"))
+        for line in ["result 0 %loss : f32[]", "global @hidden.weight : f32[10, 1]",
+                     "gradient of %loss by @hidden.weight", "gradient of %loss by %hidden",
+                     "result 0 %hidden : f32[n, 10]"]:
+            self.assertIn(line, text)
+        self.assertNotIn("DIFFERS", text)
+
+    def test_check_says_no_where_f32_is_not_enough(self):
+        # 1e8 + x - 1e8 loses all of x in f32, not in f64.
+        done = sinter("check", "-", "--off=simplify", text="""
+func @cancel(%x: f32[n]) {
+  %big = constant {value = 1e8} : f32[]
+  %a = add %x, %big : f32[n]
+  %b = sub %a, %big : f32[n]
+  return %b
+}
+""")
+        self.assertEqual(1, done.returncode, done.stdout + done.stderr)
+        self.assertIn("DIFFERS", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()

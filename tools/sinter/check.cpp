@@ -1,0 +1,123 @@
+// sinter check: compares compiled code with the interpreter and gradients with dual numbers.
+#include "tools/sinter/check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "tools/sinter/command.h"
+
+namespace sinter::command {
+
+Inputs random_inputs(const ir::Module& module, const ir::Func& func, int64_t n,
+                     const InputRange& range, std::mt19937_64& random) {
+  const auto draw = [&](const ir::Type& type) {
+    ir::Array<double> out(type.dtype, type.dims(n));
+    // 24 random bits, so that every value is exact in f32 for ranges that are.
+    const double step = (range.high - range.low) * 0x1p-24;
+    for (double& v : out.f) {
+      v = static_cast<float>(range.low + step * static_cast<double>(random() >> 40));
+    }
+    const auto end = static_cast<uint64_t>(
+        type.dtype == DType::boolean ? std::min<int64_t>(range.integers, 2) : range.integers);
+    for (int64_t& v : out.i) v = static_cast<int64_t>(random() % end);
+    return out;
+  };
+  Inputs inputs;
+  for (ir::ValueId v : func.args) inputs.args.push_back(draw(func.type(v)));
+  for (const ir::Global& g : module.globals) inputs.globals.push_back(draw(g.type));
+  return inputs;
+}
+
+void Finding::add(double relative_error, int64_t n) {
+  if (relative_error < error) return;
+  error = relative_error;
+  worst_n = n;
+}
+
+namespace {
+
+struct Check {
+  std::string file, func;
+  std::vector<int64_t> n{1, 7, 16};
+  uint64_t seed = 1;
+  int iters = 3;
+  InputRange range;
+  PipelineSwitches switches;
+
+  int run() const {
+    const ir::Module module = read_module(file);
+    if (!func.empty()) find_func(module, func);
+    compiler::Options options = switches.options();
+    options.max_batch = std::max(options.max_batch, *std::max_element(n.begin(), n.end()));
+    options.interpret = false;
+    bool good = true;
+    for (const ir::Func& f : module.funcs) {
+      if (func.empty() || f.name == func) good = check_func(module, f, options) && good;
+    }
+    return good ? exit_good : exit_no;
+  }
+
+  bool check_func(const ir::Module& module, const ir::Func& f,
+                  const compiler::Options& options) const {
+    std::mt19937_64 random(seed);
+    CodeCheck code(module, f.name, options);
+    GradientCheck gradients(module, f.name);
+    // Logarithms and roots of negative numbers compare NaN with NaN: then positive inputs say more.
+    InputRange used = range;
+    for (int64_t rows : n) {
+      for (int i = 0; i < iters; ++i) {
+        Inputs inputs = random_inputs(module, f, rows, used, random);
+        if (used.low < 0 && !code.is_defined(inputs, rows)) {
+          used.low = 0.125;
+          inputs = random_inputs(module, f, rows, used, random);
+        }
+        code.run(inputs, rows);
+        gradients.run(inputs, rows, random);
+      }
+    }
+    fmt::print("func @{} (n = {}; floats in [{}, {}))\n", f.name, fmt::join(n, ", "), used.low,
+               used.high);
+    const bool code_good = report(code.findings());
+    return report(gradients.findings()) && code_good;
+  }
+
+  static bool report(const std::vector<Finding>& findings) {
+    bool good = true;
+    for (const Finding& found : findings) {
+      fmt::print("  {:<56} error {:.2e} (at most {:.0e}){}\n", found.what, found.error,
+                 found.tolerance,
+                 found.good() ? "" : fmt::format("  DIFFERS, most for n = {}", found.worst_n));
+      good = good && found.good();
+    }
+    return good;
+  }
+};
+
+}  // namespace
+
+void add_check(CLI::App& app, Run& run) {
+  const auto check = std::make_shared<Check>();
+  CLI::App* sub = app.add_subcommand(
+      "check", "Compare compiled code with the interpreter, and gradients with dual numbers");
+  sub->add_option("FILE", check->file, "Module as .sir text, or - for stdin")->required();
+  sub->add_option("--func", check->func, "Check this function only");
+  sub->add_option("--n", check->n, "Numbers of rows to run (default 1 7 16)")
+      ->check(CLI::PositiveNumber);
+  sub->add_option("--iters", check->iters, "Random inputs for each n (default 3)")
+      ->check(CLI::PositiveNumber);
+  sub->add_option("--seed", check->seed, "Seed of the inputs (default 1)");
+  sub->add_option("--integers", check->range.integers,
+                  "Integer inputs go from 0 to one less (default 2)")
+      ->check(CLI::PositiveNumber);
+  check->switches.add_to(*sub);
+  sub->footer(
+      "Errors are relative to the largest element. Exit status 1 where something differs.\n\n"
+      "Example:\n  sinter check step.sir --n 1 32 100 --seed 7");
+  sub->callback([&run, check] { run = [check] { return check->run(); }; });
+}
+
+}  // namespace sinter::command

@@ -1,0 +1,83 @@
+#include "tools/sinter/command.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <sinter/error.h>
+
+#include "ir/lex.h"
+#include "ir/text.h"
+
+namespace sinter::command {
+
+void PipelineSwitches::add_to(CLI::App& app) {
+  app.add_option("--max-batch", max_batch, "Rows to plan memory for (default 1)")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--off", off, "Passes to leave out, comma-separated; required passes stay")
+      ->delimiter(',');
+}
+
+compiler::Options PipelineSwitches::options() const {
+  compiler::Options options = compiler::Options::from_environment();
+  if (max_batch) options.max_batch = *max_batch;
+  for (const std::string& name : off) options.off.emplace_back(find_pass(name)->name);
+  return options;
+}
+
+ir::Module read_module(const std::string& path) {
+  if (path != "-") return ir::parse_file(path);
+  const std::string text(std::istreambuf_iterator<char>(std::cin), {});
+  return ir::parse(text, "<stdin>");
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  if (path == "-") {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    if (std::fflush(stdout) == 0) return;
+    throw Error("cannot write to stdout").help("check where it leads");
+  }
+  std::ofstream out(path, std::ios::binary);
+  out << text;
+  out.close();
+  if (!out) throw Error("cannot write {}", path).help("check the folder and its permissions");
+}
+
+const ir::Func& find_func(const ir::Module& module, const std::string& name) {
+  if (const ir::Func* func = module.find(name)) return *func;
+  std::vector<std::string_view> names;
+  for (const ir::Func& func : module.funcs) names.push_back(func.name);
+  const std::string near = ir::closest(name, names);
+  throw Error("the module has no function @{}", name)
+      .help(!near.empty()   ? fmt::format("did you mean {}?", near)
+            : names.empty() ? "it has none at all"
+                            : fmt::format("it has {}", fmt::join(names, ", ")));
+}
+
+const compiler::Pass* find_pass(const std::string& name) {
+  if (const compiler::Pass* pass = compiler::find_pass(name)) return pass;
+  std::vector<std::string_view> names;
+  for (const compiler::Pass& pass : compiler::passes()) names.push_back(pass.name);
+  const std::string near = ir::closest(name, names);
+  throw Error("no pass is named \"{}\"", name)
+      .help(near.empty() ? fmt::format("the passes are {}", fmt::join(names, ", "))
+                         : fmt::format("did you mean {}?", near));
+}
+
+std::vector<const compiler::Pass*> passes_until(std::string_view last,
+                                                const compiler::Options& options) {
+  std::vector<const compiler::Pass*> list;
+  for (const compiler::Pass& pass : compiler::passes()) {
+    const bool off = std::count(options.off.begin(), options.off.end(), pass.name) > 0;
+    if (pass.required || !off) list.push_back(&pass);
+    if (pass.name == last) break;
+  }
+  return list;
+}
+
+}  // namespace sinter::command

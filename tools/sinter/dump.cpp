@@ -1,0 +1,80 @@
+// sinter dump: prints a module at one stage of its compilation.
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "compiler/compile.h"
+#include "ir/text.h"
+#include "tools/sinter/command.h"
+
+namespace sinter::command {
+
+namespace {
+
+struct Stage {
+  const char* name;
+  const char* last_pass;  // null: code, not IR
+};
+constexpr Stage stages[] = {
+    {"forward", ""},   {"backward", "differentiate"}, {"expanded", "expand"},
+    {"fused", "fuse"}, {"plan", "plan_memory"},       {"llvm", nullptr},
+    {"asm", nullptr},
+};
+
+struct Dump {
+  std::string file, stage = "fused", func;
+  PipelineSwitches switches;
+
+  int run() const {
+    ir::Module module = read_module(file);
+    if (!func.empty()) find_func(module, func);
+    const compiler::Options options = switches.options();
+    for (const Stage& s : stages) {
+      if (stage != s.name) continue;
+      if (!s.last_pass) {
+        write_text("-", code(module, options));
+        continue;
+      }
+      if (s.last_pass[0] != '\0') {
+        compiler::run_passes(module, passes_until(s.last_pass, options), options);
+      }
+      write_text("-",
+                 func.empty() ? ir::print(module) : ir::print(module, find_func(module, func)));
+    }
+    return exit_good;
+  }
+
+  // LLVM IR or assembly of one function, or of all, each below a comment with its name.
+  std::string code(const ir::Module& module, compiler::Options options) const {
+    options.keep_code_text = true;
+    options.interpret = false;
+    std::string out;
+    for (const ir::Func& f : module.funcs) {
+      if (!func.empty() && f.name != func) continue;
+      const auto executable = compiler::compile(module, f.name, options);
+      const bool llvm = stage == "llvm";
+      out += fmt::format("{} func @{}\n", llvm ? ";" : "#", f.name);
+      out += llvm ? executable->llvm_ir() : executable->assembly();
+    }
+    return out;
+  }
+};
+
+}  // namespace
+
+void add_dump(CLI::App& app, Run& run) {
+  const auto dump = std::make_shared<Dump>();
+  CLI::App* sub = app.add_subcommand("dump", "Print a module at one stage of its compilation");
+  sub->add_option("FILE", dump->file, "Module as .sir text, or - for stdin")->required();
+  std::vector<std::string> names;
+  for (const Stage& s : stages) names.emplace_back(s.name);
+  sub->add_option("--stage", dump->stage, "Where to stop (default fused)")
+      ->check(CLI::IsMember(names));
+  sub->add_option("--func", dump->func, "Print this function only");
+  dump->switches.add_to(*sub);
+  sub->footer("Example:\n  sinter dump step.sir --stage=asm --func=train_step --max-batch=128");
+  sub->callback([&run, dump] { run = [dump] { return dump->run(); }; });
+}
+
+}  // namespace sinter::command

@@ -1,0 +1,70 @@
+// sinter opt: runs passes on a module and prints the result.
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "ir/text.h"
+#include "tools/sinter/command.h"
+
+namespace sinter::command {
+
+namespace {
+
+struct Opt {
+  std::string file, output = "-";
+  std::vector<std::string> passes;
+  bool list_passes = false, verify = false, print_after_all = false;
+  PipelineSwitches switches;
+
+  int run() const {
+    if (list_passes) {
+      std::string text;
+      for (const compiler::Pass& pass : compiler::passes()) {
+        text += fmt::format("{:<14} {}{}\n", pass.name, pass.summary,
+                            pass.required ? " (required)" : "");
+      }
+      write_text("-", text);
+      return exit_good;
+    }
+    ir::Module module = read_module(file);
+    // Reading verifies.
+    if (verify) return exit_good;
+    const compiler::Options options = switches.options();
+    std::vector<const compiler::Pass*> list;
+    for (const std::string& name : passes) list.push_back(find_pass(name));
+    if (passes.empty()) list = passes_until(compiler::passes().back().name, options);
+    compiler::Observer observer;
+    if (print_after_all) {
+      observer = [](std::string_view stage, const ir::Module& at, bool changed) {
+        fmt::print(stderr, "// ---- {}{}\n{}\n", stage, changed ? "" : " (no change)",
+                   changed ? ir::print(at) : "");
+      };
+    }
+    compiler::run_passes(module, list, options, observer);
+    write_text(output, ir::print(module));
+    return exit_good;
+  }
+};
+
+}  // namespace
+
+void add_opt(CLI::App& app, Run& run) {
+  const auto opt = std::make_shared<Opt>();
+  CLI::App* sub = app.add_subcommand("opt", "Run passes on a module and print the result");
+  CLI::Option* file = sub->add_option("FILE", opt->file, "Module as .sir text, or - for stdin");
+  sub->add_option("--passes", opt->passes, "Passes to run, comma-separated (default all)")
+      ->delimiter(',');
+  CLI::Option* list = sub->add_flag("--list-passes", opt->list_passes, "Print all passes and stop");
+  sub->add_flag("--verify", opt->verify, "Only check that the module is valid; print nothing");
+  sub->add_flag("--print-after-all", opt->print_after_all, "Print every stage to stderr");
+  opt->switches.add_to(*sub);
+  sub->add_option("-o,--output", opt->output, "Where to write the module (default stdout)");
+  sub->footer("Example:\n  sinter opt step.sir --passes=simplify,cse,dce -o smaller.sir");
+  sub->callback([&run, opt, file, list] {
+    if (file->empty() && list->empty()) throw CLI::RequiredError("FILE");
+    run = [opt] { return opt->run(); };
+  });
+}
+
+}  // namespace sinter::command
