@@ -295,10 +295,7 @@ class Analyzer {
       ++k.phase;
       return true;
     }
-    if (folded == rows && operand == form_.full()) {
-      if (op.kind != OpKind::sum) {
-        return no(fmt::format("{} over rows has a kernel of its own", def(op).name));
-      }
+    if (folded == rows && operand == form_.full() && op.kind == OpKind::sum) {
       k.role = Role::col_reduce;
       k.late = true;
       form_.col_reduces = true;

@@ -17,6 +17,10 @@ void expand(ir::Module& module, const Options& options);
 // Folds constants and applies the algebraic rules listed at the top of simplify.cpp.
 void simplify(ir::Module& module, const Options& options);
 
+// Brings reductions into the two forms that kernels know: over the last axis, or (sums) over all
+// others.
+void orient_reductions(ir::Module& module, const Options& options);
+
 // Keeps one of equal ops.
 void cse(ir::Module& module, const Options& options);
 

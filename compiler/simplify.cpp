@@ -1,14 +1,12 @@
 // Algebra on the graph. The laws stand first; the machine that applies them follows.
 //
-// Every law keeps the bits of every result, with three written exceptions: folding exp, log, tanh
-// and sigmoid of a constant rounds once where the compiled polynomial may be 2 ULP away; `sum` over
-// all of several axes becomes a sum of sums, which adds in another order; and a sum of one term
-// keeps the sign of -0 that 0 + -0 would lose.
+// Every law keeps the bits of every result, with one written exception: folding exp, log, tanh and
+// sigmoid of a constant rounds once where the compiled polynomial may be 2 ULP away.
 //
 // A law looks only at an op and at the ops that define its operands, and those are final when the
 // op is reached: one walk in execution order is the fixpoint. The walk ends, because every law
-// strictly lowers, in this order: the arithmetic ops on the way to a result, the axes that a sum
-// folds out of place, the rank of the operands of elementwise ops, the number of views.
+// strictly lowers, in this order: the arithmetic ops on the way to a result, the rank of the
+// operands of elementwise ops, the number of views.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -60,7 +58,6 @@ Found exact_cast_chain(const Site& s);
 Found composed_transpose(const Site& s);
 Found swapped_contraction(const Site& s);
 Found contraction_of_transpose(const Site& s);
-Found one_sided_sum(const Site& s);
 
 struct Law {
   Trait family;  // applies to ops with this trait, where no `kind` is given
@@ -173,8 +170,6 @@ const Law kLaws[] = {
     // contraction(x^T, y) = contraction(x, y) over the axes where they lie in x
     {no, OpKind::contraction, contraction_of_transpose},
 
-    // A sum folds the last axes, or the first, never others; the code generator relies on it.
-    {no, OpKind::sum, one_sided_sum},
 };
 
 const Op* Site::made_by(OpKind kind, size_t i) const {
@@ -374,60 +369,6 @@ Found contraction_of_transpose(const Site& s) {
     return s.b.apply(OpKind::contraction, operands, attrs);
   }
   return {};
-}
-
-// --- sums ---
-
-std::vector<int64_t> axes_from(int64_t first, int64_t end) {
-  std::vector<int64_t> out(static_cast<size_t>(end - first));
-  std::iota(out.begin(), out.end(), first);
-  return out;
-}
-
-// Brings a sum into one of the forms that the code generator knows: over the last axes, over the
-// first axes, or over everything where at most one axis is longer than 1.
-Found one_sided_sum(const Site& s) {
-  const Expr x = s.x(0);
-  const Shape shape = x.type().shape;
-  const std::vector<int64_t> axes = s.op.attrs.integers("axes");
-  const int64_t rank = x.type().rank();
-  std::vector<int64_t> long_axes, kept, folded;
-  for (int64_t i = 0; i < rank; ++i) {
-    const bool folds = std::binary_search(axes.begin(), axes.end(), i);
-    if (!shape[static_cast<size_t>(i)].is_one()) long_axes.push_back(i);
-    (folds ? folded : kept).push_back(i);
-  }
-  const auto finish = [&](Expr total) { return reshape(total, s.type().shape); };
-  const auto is_long = [&](int64_t axis) { return !shape[static_cast<size_t>(axis)].is_one(); };
-
-  // A sum of one term.
-  if (std::none_of(axes.begin(), axes.end(), is_long)) return finish(x);
-  const bool everything = std::none_of(kept.begin(), kept.end(), is_long);
-  if (everything && kept.empty()) {
-    if (long_axes.size() < 2) return {};
-    // Each row first, then the rows.
-    const Expr rows = sum(x, axes_from(long_axes.back(), rank), false);
-    return finish(sum(rows, axes_from(0, long_axes.back()), false));
-  }
-  const bool last = axes.front() == rank - static_cast<int64_t>(axes.size());
-  const bool first = axes.back() == static_cast<int64_t>(axes.size()) - 1;
-  if ((last || first) && (!everything || long_axes.size() < 2)) return {};
-  if (static_cast<int64_t>(long_axes.size()) < rank) {
-    // Axes of size 1 stand in the way: drop them first.
-    Shape squeezed;
-    std::vector<int64_t> still;
-    for (int64_t axis : long_axes) {
-      if (std::binary_search(axes.begin(), axes.end(), axis)) {
-        still.push_back(static_cast<int64_t>(squeezed.size()));
-      }
-      squeezed.push_back(shape[static_cast<size_t>(axis)]);
-    }
-    return finish(sum(reshape(x, squeezed), still, false));
-  }
-  const auto kept_count = static_cast<int64_t>(kept.size());
-  std::vector<int64_t> order = kept;
-  order.insert(order.end(), folded.begin(), folded.end());
-  return finish(sum(transpose(x, order), axes_from(kept_count, rank), false));
 }
 
 // --- the machine ---

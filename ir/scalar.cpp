@@ -18,8 +18,10 @@ Scalar ScalarBuilder::operand(int i, DType dtype) {
 }
 
 Scalar ScalarBuilder::constant(double value, DType dtype) {
-  return push({.prim = Prim::constant, .dtype = dtype, .real = value,
-               .integer = is_float(dtype) ? 0 : static_cast<int64_t>(value)});
+  int64_t integer = 0;
+  if (dtype == DType::boolean) integer = value != 0;
+  if (is_int(dtype)) integer = static_cast<int64_t>(value);
+  return push({.prim = Prim::constant, .dtype = dtype, .real = value, .integer = integer});
 }
 
 Scalar ScalarBuilder::integer(int64_t value, DType dtype) {

@@ -96,27 +96,39 @@ Value* KernelEmitter::compute_elementwise(const KernelOp& k, int r, int c) {
   return emit_scalar_program(builder_, program, scalar);
 }
 
-// Rows of a table at an index that varies by row. An index outside the table is clamped, so that no
-// input makes compiled code read elsewhere; the trainer reports such an index before the call.
+// Rows of a table at an index. An index outside the table is clamped, so that no input makes
+// compiled code read elsewhere; the trainer reports such an index before the call.
 Value* KernelEmitter::compute_gather(const KernelOp& k, int r, int c) {
   const ValueId table = k.op->operands[0], index = k.op->operands[1];
-  const ir::Shape& dims = context_.func.type(table).shape;
-  const Access indices = access_of(index, {k.axes[0]});
+  const auto table_row = static_cast<size_t>(form_.rank());  // an axis of the reader's, beside ours
   Access from = access_of(table, {form_.rank(), k.axes[1]});
-  Value* row = i64(0);
-  if (from.strides[static_cast<size_t>(form_.rank())]) {
-    row = k.axes[0] == form_.columns_axis() ? load(indices, -1, c) : load(indices, r, -1);
-    SINTER_CHECK(!row->getType()->isVectorTy(), "a gather along the columns");
-    row = builder_.CreateSExtOrTrunc(row, builder_.getInt64Ty());
-    Value* last = builder_.CreateSub(extent(dims[0]), i64(1));
-    Value* zero = i64(0);
-    row = builder_.CreateSelect(builder_.CreateICmpSLT(row, zero), zero, row);
-    row = builder_.CreateSelect(builder_.CreateICmpSGT(row, last), last, row);
-    Value* offset = builder_.CreateMul(row, from.strides[static_cast<size_t>(form_.rank())]);
-    from.base = builder_.CreateGEP(memory_type(llvm_context(), from.dtype), from.base, offset);
+  Value* row_stride = from.strides[table_row];
+  from.strides.resize(table_row);
+  if (!row_stride) return load(from, r, c);
+  const bool along_columns = k.axes[0] == form_.columns_axis();
+  Value* row = load(access_of(index, {k.axes[0]}), r, along_columns ? c : -1);
+  llvm::Type* word = vector_of(builder_.getInt64Ty(), row->getType()->isVectorTy() ? lanes_ : 1);
+  row = builder_.CreateSExtOrTrunc(row, word);
+  Value* last = builder_.CreateSub(extent(context_.func.type(table).shape[0]), i64(1));
+  if (word->isVectorTy()) last = lanes_of(last);
+  Value* zero = llvm::Constant::getNullValue(word);
+  row = builder_.CreateSelect(builder_.CreateICmpSLT(row, zero), zero, row);
+  row = builder_.CreateSelect(builder_.CreateICmpSGT(row, last), last, row);
+  llvm::Type* element = memory_type(llvm_context(), from.dtype);
+  const auto at_row = [&](Value* number) {
+    Access moved = from;
+    moved.base = builder_.CreateGEP(element, from.base, builder_.CreateMul(number, row_stride));
+    return moved;
+  };
+  if (!word->isVectorTy()) return load(at_row(row), r, c);
+  Value* out = llvm::PoisonValue::get(
+      vector_of(element_type(llvm_context(), from.dtype), lanes_));
+  for (int i = 0; i < lanes_; ++i) {
+    const auto lane = static_cast<uint64_t>(i);
+    Value* one = load_scalar(at_row(builder_.CreateExtractElement(row, lane)), i64(0));
+    out = builder_.CreateInsertElement(out, one, lane);
   }
-  from.strides.resize(static_cast<size_t>(form_.rank()));
-  return load(from, r, c);
+  return out;
 }
 
 // Computes what varies along exactly these axes and is known in `phase`, so that it stands before
