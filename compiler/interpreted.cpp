@@ -32,11 +32,21 @@ template <class T>
 Array<T> read(const ir::Type& type, int64_t n, const void* buffer) {
   Array<T> out(type.dtype, type.dims(n));
   switch (type.dtype) {
-    case DType::f32: convert<float>(buffer, out.f); break;
-    case DType::f64: convert<double>(buffer, out.f); break;
-    case DType::i32: convert<int32_t>(buffer, out.i); break;
-    case DType::i64: convert<int64_t>(buffer, out.i); break;
-    case DType::boolean: convert<uint8_t>(buffer, out.i); break;
+    case DType::f32:
+      convert<float>(buffer, out.f);
+      break;
+    case DType::f64:
+      convert<double>(buffer, out.f);
+      break;
+    case DType::i32:
+      convert<int32_t>(buffer, out.i);
+      break;
+    case DType::i64:
+      convert<int64_t>(buffer, out.i);
+      break;
+    case DType::boolean:
+      convert<uint8_t>(buffer, out.i);
+      break;
   }
   return out;
 }
@@ -44,11 +54,21 @@ Array<T> read(const ir::Type& type, int64_t n, const void* buffer) {
 template <class T>
 void write(const Array<T>& array, void* buffer) {
   switch (array.dtype) {
-    case DType::f32: convert_back<float>(array.f, buffer); break;
-    case DType::f64: convert_back<double>(array.f, buffer); break;
-    case DType::i32: convert_back<int32_t>(array.i, buffer); break;
-    case DType::i64: convert_back<int64_t>(array.i, buffer); break;
-    case DType::boolean: convert_back<uint8_t>(array.i, buffer); break;
+    case DType::f32:
+      convert_back<float>(array.f, buffer);
+      break;
+    case DType::f64:
+      convert_back<double>(array.f, buffer);
+      break;
+    case DType::i32:
+      convert_back<int32_t>(array.i, buffer);
+      break;
+    case DType::i64:
+      convert_back<int64_t>(array.i, buffer);
+      break;
+    case DType::boolean:
+      convert_back<uint8_t>(array.i, buffer);
+      break;
   }
 }
 

@@ -104,12 +104,18 @@ class Planner {
   void insert_barriers() {
     defs_ = ir::definitions(func_);
     for (const Op& op : func_.body) stored_.insert(op.outputs.begin(), op.outputs.end());
+    // Asked for before any op moves: a touch looks through views at the top level.
+    std::vector<Touch> touches;
+    for (const Op& op : func_.body) {
+      if (op.kind == OpKind::kernel) touches.push_back(touch(op));
+    }
     std::vector<Op> body;
     std::vector<Touch> running;  // since the last barrier
     int time = 0;
+    size_t next = 0;
     for (Op& op : func_.body) {
       if (op.kind == OpKind::kernel) {
-        Touch t = touch(op);
+        Touch t = std::move(touches[next++]);
         const bool alone = !t.parallel && std::none_of(running.begin(), running.end(),
                                                        [](const Touch& r) { return r.parallel; });
         const bool waits = std::any_of(running.begin(), running.end(), [&](const Touch& r) {

@@ -20,7 +20,10 @@ ValueId Builder::create(OpKind kind, std::vector<ValueId> operands, Attrs attrs,
   } catch (Error& e) {
     for (size_t i = 0; i < operands.size(); ++i) {
       const ValueInfo& info = (*func_)[operands[i]];
-      const std::string label = info.name.empty() ? fmt::format("operand {}", i) : info.name;
+      std::string label = info.name.empty() ? fmt::format("operand {}", i) : info.name;
+      if (info.def == ValueDef::global) {
+        label = module_->globals[static_cast<size_t>(info.index)].name;
+      }
       e.note(fmt::format("{} : {}", label, to_string(info.type)));
     }
     if (loc_.known()) e.at(loc_.source());

@@ -3,11 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <map>
 
 #include "ir/op.h"
 
 namespace sinter::ir {
+
+bool operator==(const Attr& a, const Attr& b) {
+  const auto *x = std::get_if<double>(&a.value), *y = std::get_if<double>(&b.value);
+  if (a.name != b.name || !x || !y) return a.name == b.name && a.value == b.value;
+  return (std::isnan(*x) && std::isnan(*y)) || std::bit_cast<uint64_t>(*x) == std::bit_cast<uint64_t>(*y);
+}
 
 const AttrValue* Attrs::find(std::string_view name) const {
   for (const Attr& a : list_) {

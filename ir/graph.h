@@ -46,7 +46,8 @@ using AttrValue =
 struct Attr {
   std::string name;
   AttrValue value;
-  friend bool operator==(const Attr&, const Attr&) = default;
+  // Reals are equal when they print alike: any NaN equals any other, and -0 differs from 0.
+  friend bool operator==(const Attr& a, const Attr& b);
 };
 
 class Attrs {

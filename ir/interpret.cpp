@@ -33,15 +33,24 @@ int64_t quotient(int64_t a, int64_t b) {
 int64_t integer_op(Prim prim, int64_t a, int64_t b, DType dtype) {
   const auto x = static_cast<uint64_t>(a), y = static_cast<uint64_t>(b);
   switch (prim) {
-    case Prim::add: return wrapped(x + y, dtype);
-    case Prim::sub: return wrapped(x - y, dtype);
-    case Prim::mul: return wrapped(x * y, dtype);
-    case Prim::div: return wrapped(static_cast<uint64_t>(quotient(a, b)), dtype);
-    case Prim::neg: return wrapped(0 - x, dtype);
-    case Prim::bit_and: return static_cast<int64_t>(x & y);
-    case Prim::bit_xor: return static_cast<int64_t>(x ^ y);
-    case Prim::shift_right: return y < 64 ? static_cast<int64_t>(x >> y) : 0;
-    default: SINTER_CHECK(false, "no integer primitive {}", static_cast<int>(prim));
+    case Prim::add:
+      return wrapped(x + y, dtype);
+    case Prim::sub:
+      return wrapped(x - y, dtype);
+    case Prim::mul:
+      return wrapped(x * y, dtype);
+    case Prim::div:
+      return wrapped(static_cast<uint64_t>(quotient(a, b)), dtype);
+    case Prim::neg:
+      return wrapped(0 - x, dtype);
+    case Prim::bit_and:
+      return static_cast<int64_t>(x & y);
+    case Prim::bit_xor:
+      return static_cast<int64_t>(x ^ y);
+    case Prim::shift_right:
+      return y < 64 ? static_cast<int64_t>(x >> y) : 0;
+    default:
+      SINTER_CHECK(false, "no integer primitive {}", static_cast<int>(prim));
   }
 }
 
@@ -53,10 +62,10 @@ int64_t to_integer(T from, DType dtype) {
   const bool narrow = dtype == DType::i32;
   // Both ends as doubles: the upper one is the first number that does not fit.
   const double low = narrow ? -0x1p31 : -0x1p63, end = narrow ? 0x1p31 : 0x1p63;
-  if (value <= low) return narrow ? std::numeric_limits<int32_t>::min()
-                                  : std::numeric_limits<int64_t>::min();
-  if (value >= end) return narrow ? std::numeric_limits<int32_t>::max()
-                                  : std::numeric_limits<int64_t>::max();
+  if (value <= low)
+    return narrow ? std::numeric_limits<int32_t>::min() : std::numeric_limits<int64_t>::min();
+  if (value >= end)
+    return narrow ? std::numeric_limits<int32_t>::max() : std::numeric_limits<int64_t>::max();
   return static_cast<int64_t>(value);
 }
 
@@ -122,8 +131,12 @@ class ScalarRun {
  public:
   ScalarRun(const ScalarProgram& program, const std::vector<const Array<T>*>& operands,
             Array<T>& result, int64_t n)
-      : nodes_(program.nodes), operands_(operands), result_(result), n_(n),
-        floats_(nodes_.size()), integers_(nodes_.size()) {
+      : nodes_(program.nodes),
+        operands_(operands),
+        result_(result),
+        n_(n),
+        floats_(nodes_.size()),
+        integers_(nodes_.size()) {
     for (const Array<T>* x : operands) readers_.emplace_back(*x, result.dims);
     for (size_t i = 0; i < nodes_.size(); ++i) {
       is_float(nodes_[i].dtype) ? floats_[i].resize(kBlock) : integers_[i].resize(kBlock);
@@ -173,16 +186,26 @@ class ScalarRun {
         readers_[at].read(operands_[at]->f, out, count_);
         return;
       }
-      case Prim::constant: return fill(out, [&](size_t) { return constant_of<T>(node); });
-      case Prim::add: return fill(out, [&](size_t k) { return a[k] + b[k]; });
-      case Prim::sub: return fill(out, [&](size_t k) { return a[k] - b[k]; });
-      case Prim::mul: return fill(out, [&](size_t k) { return a[k] * b[k]; });
-      case Prim::div: return fill(out, [&](size_t k) { return a[k] / b[k]; });
-      case Prim::neg: return fill(out, [&](size_t k) { return -a[k]; });
-      case Prim::exp: return fill(out, [&](size_t k) { return exp(a[k]); });
-      case Prim::log: return fill(out, [&](size_t k) { return log(a[k]); });
-      case Prim::sqrt: return fill(out, [&](size_t k) { return sqrt(a[k]); });
-      case Prim::tanh: return fill(out, [&](size_t k) { return tanh(a[k]); });
+      case Prim::constant:
+        return fill(out, [&](size_t) { return constant_of<T>(node); });
+      case Prim::add:
+        return fill(out, [&](size_t k) { return a[k] + b[k]; });
+      case Prim::sub:
+        return fill(out, [&](size_t k) { return a[k] - b[k]; });
+      case Prim::mul:
+        return fill(out, [&](size_t k) { return a[k] * b[k]; });
+      case Prim::div:
+        return fill(out, [&](size_t k) { return a[k] / b[k]; });
+      case Prim::neg:
+        return fill(out, [&](size_t k) { return -a[k]; });
+      case Prim::exp:
+        return fill(out, [&](size_t k) { return exp(a[k]); });
+      case Prim::log:
+        return fill(out, [&](size_t k) { return log(a[k]); });
+      case Prim::sqrt:
+        return fill(out, [&](size_t k) { return sqrt(a[k]); });
+      case Prim::tanh:
+        return fill(out, [&](size_t k) { return tanh(a[k]); });
       case Prim::select: {
         const int64_t* condition = i(node.a);
         const T *yes = f(node.b), *no = f(node.c);
@@ -193,7 +216,8 @@ class ScalarRun {
         const int64_t* from = i(node.a);
         return fill(out, [&](size_t k) { return T(static_cast<Real>(from[k])); });
       }
-      default: SINTER_CHECK(false, "no float primitive {}", static_cast<int>(node.prim));
+      default:
+        SINTER_CHECK(false, "no float primitive {}", static_cast<int>(node.prim));
     }
   }
 
@@ -204,11 +228,14 @@ class ScalarRun {
         readers_[at].read(operands_[at]->i, out, count_);
         return;
       }
-      case Prim::constant: return fill(out, [&](size_t) { return node.integer; });
-      case Prim::rows: return fill(out, [&](size_t) { return n_; });
+      case Prim::constant:
+        return fill(out, [&](size_t) { return node.integer; });
+      case Prim::rows:
+        return fill(out, [&](size_t) { return n_; });
       case Prim::linear_index:
         return fill(out, [&](size_t k) { return static_cast<int64_t>(first_ + k); });
-      case Prim::index: return index_node(static_cast<size_t>(node.index), out);
+      case Prim::index:
+        return index_node(static_cast<size_t>(node.index), out);
       case Prim::equal:
         return compare(node, out, [](const auto& p, const auto& q) { return p == q; });
       case Prim::less:
@@ -219,7 +246,8 @@ class ScalarRun {
         const int64_t *condition = i(node.a), *yes = i(node.b), *no = i(node.c);
         return fill(out, [&](size_t k) { return condition[k] ? yes[k] : no[k]; });
       }
-      case Prim::cast: return cast_node(node, out);
+      case Prim::cast:
+        return cast_node(node, out);
       default: {
         const int64_t *a = i(node.a), *b = node.b >= 0 ? i(node.b) : a;
         return fill(out, [&](size_t k) { return integer_op(node.prim, a[k], b[k], node.dtype); });
@@ -315,19 +343,22 @@ class Call {
  public:
   Call(const Module& module, const Func& func, const std::vector<Array<T>>& args,
        std::vector<Array<T>>& globals, int64_t n)
-      : func_(func), globals_(globals), n_(n), owned_(func.values.size()),
-        values_(func.values.size(), nullptr), reads_left_(use_counts(func)) {
+      : func_(func),
+        globals_(globals),
+        n_(n),
+        owned_(func.values.size()),
+        values_(func.values.size(), nullptr),
+        reads_left_(use_counts(func)) {
     if (n < 1) throw Error(fmt::format("{} rows", n)).help("run on at least one row");
     if (args.size() != func.args.size() || globals.size() != module.globals.size()) {
       throw Error(fmt::format("{} takes {} arguments and {} globals but got {} and {}", func.name,
-                              func.args.size(), module.globals.size(), args.size(),
-                              globals.size()))
+                              func.args.size(), module.globals.size(), args.size(), globals.size()))
           .help("pass one array for each, in order");
     }
     for (size_t i = 0; i < args.size(); ++i) {
       const ValueInfo& info = func[func.args[i]];
-      check_fits(args[i], info.type, n, info.name.empty() ? fmt::format("argument {}", i)
-                                                          : info.name);
+      check_fits(args[i], info.type, n,
+                 info.name.empty() ? fmt::format("argument {}", i) : info.name);
       values_[at(func.args[i])] = &args[i];
     }
     for (size_t i = 0; i < globals.size(); ++i) {
@@ -362,15 +393,18 @@ class Call {
 
   void run_op(const Op& op) {
     switch (op.kind) {
-      case OpKind::kernel: return run_ops(op.body);
-      case OpKind::barrier: return;
+      case OpKind::kernel:
+        return run_ops(op.body);
+      case OpKind::barrier:
+        return;
       case OpKind::assign: {
         const ValueInfo& target = func_[op.operands[0]];
         SINTER_CHECK(target.def == ValueDef::global, "assign to what is not a global");
         assigned_.emplace_back(static_cast<size_t>(target.index), value(op.operands[1]));
         return;
       }
-      default: break;
+      default:
+        break;
     }
     std::vector<const Array<T>*> operands;
     for (ValueId v : op.operands) operands.push_back(&value(v));
@@ -393,8 +427,8 @@ class Call {
   const Func& func_;
   std::vector<Array<T>>& globals_;
   int64_t n_;
-  std::vector<Array<T>> owned_;            // results of ops, by value
-  std::vector<const Array<T>*> values_;    // everything that has been computed, by value
+  std::vector<Array<T>> owned_;          // results of ops, by value
+  std::vector<const Array<T>*> values_;  // everything that has been computed, by value
   std::vector<int> reads_left_;
   std::vector<std::pair<size_t, Array<T>>> assigned_;
 };
@@ -435,12 +469,11 @@ std::vector<Array<T>> interpret(const Module& module, const Func& func,
   return Call<T>(module, func, args, globals, n).run();
 }
 
-#define SINTER_INTERPRET(T)                                                                    \
-  template Array<T> evaluate<T>(const Op&, const Type&, const std::vector<const Array<T>*>&,   \
-                                int64_t);                                                      \
-  template std::vector<Array<T>> interpret<T>(const Module&, const Func&,                      \
-                                              const std::vector<Array<T>>&,                    \
-                                              std::vector<Array<T>>&, int64_t);
+#define SINTER_INTERPRET(T)                                                                  \
+  template Array<T> evaluate<T>(const Op&, const Type&, const std::vector<const Array<T>*>&, \
+                                int64_t);                                                    \
+  template std::vector<Array<T>> interpret<T>(                                               \
+      const Module&, const Func&, const std::vector<Array<T>>&, std::vector<Array<T>>&, int64_t);
 SINTER_INTERPRET(float)
 SINTER_INTERPRET(double)
 SINTER_INTERPRET(Dual)

@@ -134,7 +134,8 @@ Value* KernelEmitter::compute_gather(const KernelOp& k, int r, int c) {
 // Computes what varies along exactly these axes and is known in `phase`, so that it stands before
 // the loops that follow.
 void KernelEmitter::ask_for(uint32_t exactly, int phase) {
-  if (exactly != 0 && form_.rank() < 2) return;  // the columns are everything there
+  // With one axis the columns are everything, with none everything comes from the root.
+  if ((exactly != 0 && form_.rank() < 2) || (form_.rank() == 0 && form_.root)) return;
   const auto matches = [&](uint32_t bits) {
     if (exactly == 0) return bits == 0;
     if (exactly == form_.columns()) return bits == exactly;

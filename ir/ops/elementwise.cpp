@@ -178,7 +178,7 @@ const OpDef op_select = {
       if (in.operands[0].dtype != DType::boolean) {
         throw Error(fmt::format("the condition of select must be bool but is {}",
                                 to_string(in.operands[0])))
-            .help("compare first, as in x > 0");
+            .help("compare first, as in less(0, x)");
       }
       Type out = infer_arithmetic({in.operands.subspan(1), in.attrs, in.declared});
       Shape joined;

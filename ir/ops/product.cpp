@@ -189,9 +189,12 @@ const OpDef op_linear = {
             .help(fmt::format("use Linear({}, {})", to_string(x.shape.back()),
                               to_string(w.shape[0])));
       }
-      Type out = infer_float({std::vector<Type>{{x.dtype, {}}, {w.dtype, {}}, {b.dtype, {}}},
-                              in.attrs, in.declared});
-      out.shape = x.shape;
+      if (x.dtype != w.dtype || b.dtype != w.dtype || !is_float(w.dtype)) {
+        throw Error(fmt::format("linear has weights of dtype {} but receives {}",
+                                dtype_name(w.dtype), to_string(x)))
+            .help(fmt::format("convert the input, as in x.to(DType::{})", dtype_name(w.dtype)));
+      }
+      Type out = x;
       out.shape.back() = w.shape[0];
       return out;
     },

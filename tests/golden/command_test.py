@@ -130,6 +130,22 @@ class Command(unittest.TestCase):
             self.assertIn(line, text)
         self.assertNotIn("DIFFERS", text)
 
+    def test_a_planned_module_is_compiled_as_it_is(self):
+        plan = self.assert_good(sinter("dump", "-", "--stage=plan", "--max-batch=9"))
+        text = self.assert_good(sinter("check", "-", "--n", "1", "9", text=plan))
+        self.assertIn("global @hidden.weight : f32[10, 1]", text)
+        self.assertIn("define ", self.assert_good(sinter("dump", "-", "--stage=llvm", text=plan)))
+        self.assert_no(sinter("dump", "-", text=plan), "planned already")
+        self.assert_no(sinter("opt", "-", text=plan), "planned already")
+        self.assert_no(sinter("check", "-", "--n", "10", text=plan), "planned for 9 rows")
+        fused = self.assert_good(sinter("dump", "-", "--stage=fused"))
+        self.assert_no(sinter("check", "-", text=fused), "not every function has a plan")
+
+    def test_too_little_memory(self):
+        self.assert_no(sinter("check", "-", "--n", "1",
+                              text="func @f(%x: f64[n, 281474976710656]) {\n  return %x\n}\n"),
+                       "not enough memory")
+
     def test_check_says_no_where_f32_is_not_enough(self):
         # 1e8 + x - 1e8 loses all of x in f32, not in f64.
         done = sinter("check", "-", "--off=simplify", text="""

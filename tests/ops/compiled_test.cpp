@@ -1,12 +1,15 @@
 // Compiled code against the interpreter in f64. How far it may be off follows from the problem:
 // four times what plain f32 loops are off, and a few roundings.
+#include <limits>
+
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
-#include <limits>
+#include <sinter/functions.h>
 
+#include "compiler/passes.h"
 #include "ir/op.h"
-#include "tests/ops/op_cases.h"
+#include "tests/ops/gradient_case.h"
 #include "tests/ops/run_case.h"
 
 namespace sinter::test {
@@ -20,10 +23,10 @@ constexpr int64_t kMaxBatch = 33;
 // Below this a float counts as right if it is zero: denormals are flushed.
 constexpr double kSmallest = std::numeric_limits<float>::min();
 
-// Whether the result has one rounding of its own in each element, which can be told apart.
-bool is_one_elementwise_op(const Case& c) {
+// Whether each element of the result has one rounding of its own, so that it is judged alone.
+bool is_one_elementwise_op(const ir::Module& module) {
   int elementwise = 0, others = 0;
-  for (const ir::Op& op : c.func().body) {
+  for (const ir::Op& op : module.funcs.front().body) {
     const ir::OpDef& d = ir::def(op);
     if (d.is(ir::Trait::elementwise)) {
       ++elementwise;
@@ -34,6 +37,7 @@ bool is_one_elementwise_op(const Case& c) {
   return elementwise == 1 && others == 0;
 }
 
+// One result for one n.
 struct Run {
   int64_t n;
   Array<double> reference, naive, compiled;
@@ -51,12 +55,11 @@ double naive_error(const Run& run, size_t i, double narrow) {
   return std::abs(run.naive.f[i] - run.reference.f[i]) * narrow;
 }
 
-// Describes the worst element, or is empty.
-std::string compare(const Case& c, const std::vector<Run>& runs) {
+// Describes an element that is off by too much, or is empty.
+std::string compare(const std::vector<Run>& runs, bool by_element) {
   const DType dtype = runs[0].reference.dtype;
   const double eps = dtype == DType::f64 ? 0x1p-52 : 0x1p-23;
   const double narrow = dtype == DType::f64 ? 0x1p-29 : 1;
-  const bool by_element = is_one_elementwise_op(c);
   double largest_naive = 0, scale = 0;
   for (const Run& run : runs) {
     scale = std::max(scale, scale_of(run.reference));
@@ -81,18 +84,52 @@ std::string compare(const Case& c, const std::vector<Run>& runs) {
   return {};
 }
 
-std::string try_compiled(const Case& c, const compiler::Options& options) {
-  CompiledCase compiled(c.module, options);
-  std::vector<Run> runs;
-  const int64_t last = c.follows_batch() ? kMaxBatch : 1;
-  for (int64_t n = 1; n <= last; ++n) {
-    const std::vector<Array<double>> args = draw(c, n, 7);
-    Run run{n, interpreted<double>(c.module, args, n)[0], {}, compiled(args, n)[0]};
-    const Array<float> naive = interpreted<float>(c.module, args, n)[0];
-    run.naive.f.assign(naive.f.begin(), naive.f.end());
-    runs.push_back(std::move(run));
+using DrawArguments = std::function<std::vector<Array<double>>(int64_t n)>;
+
+// `module` has no gradient ops; `recorded` may have.
+std::string try_compiled(const ir::Module& recorded, const ir::Module& module,
+                         const std::vector<int64_t>& batches, const DrawArguments& arguments,
+                         const compiler::Options& options) {
+  CompiledCase compiled(recorded, options);
+  std::vector<std::vector<Run>> runs(module.funcs.front().results.size());
+  for (int64_t n : batches) {
+    const std::vector<Array<double>> args = arguments(n);
+    const auto reference = interpreted<double>(module, args, n);
+    const auto naive = interpreted<float>(module, args, n);
+    const auto got = compiled(args, n);
+    for (size_t i = 0; i < runs.size(); ++i) {
+      Run run{n, reference[i], {}, got[i]};
+      run.naive.f.assign(naive[i].f.begin(), naive[i].f.end());
+      runs[i].push_back(std::move(run));
+    }
   }
-  return compare(c, runs);
+  for (const std::vector<Run>& result : runs) {
+    const std::string wrong = compare(result, is_one_elementwise_op(module));
+    if (!wrong.empty()) return wrong;
+  }
+  return {};
+}
+
+std::string try_case(const Case& c, const compiler::Options& options) {
+  std::vector<int64_t> batches;
+  for (int64_t n = 1; n <= (c.follows_batch() ? kMaxBatch : 1); ++n) batches.push_back(n);
+  return try_compiled(
+      c.module, c.module, batches, [&](int64_t n) { return draw(c, n, 7); }, options);
+}
+
+// The loss and its gradients by all operands, in one function.
+std::string try_gradients(GradientCase& g, const compiler::Options& options) {
+  const Value loss = g.loss_of(g.c.result);
+  std::vector<Value> results{loss};
+  for (size_t i : g.operands()) results.push_back(grad(loss, g.c.inputs[i]));
+  const ir::Module recorded = g.module(results);
+  ir::Module module = recorded;
+  compiler::differentiate(module, options);
+  const std::vector<int64_t> batches = g.c.follows_batch()
+                                           ? std::vector<int64_t>{1, 2, 7, 8, 17, kMaxBatch}
+                                           : std::vector<int64_t>{1};
+  return try_compiled(
+      recorded, module, batches, [&](int64_t n) { return g.draw_all(n, 7); }, options);
 }
 
 }  // namespace
@@ -106,7 +143,7 @@ TEST_CASE("compiled ops are as exact as plain loops for every batch size") {
           const Case c = make_case(row, sample);
           INFO(c.label);
           std::string wrong;
-          CHECK_NOTHROW(wrong = try_compiled(c, {.max_batch = kMaxBatch, .threads = 1}));
+          CHECK_NOTHROW(wrong = try_case(c, {.max_batch = kMaxBatch, .threads = 1}));
           CHECK(wrong == "");
         }
       }
@@ -119,10 +156,26 @@ TEST_CASE("compiled ops are as exact when three threads share the work") {
     const Case c = make_case(row, row.samples.front());
     INFO(c.label);
     std::string wrong;
-    CHECK_NOTHROW(wrong = try_compiled(
-                      c, {.max_batch = kMaxBatch, .threads = 3, .oversubscribe = true}));
+    CHECK_NOTHROW(wrong =
+                      try_case(c, {.max_batch = kMaxBatch, .threads = 3, .oversubscribe = true}));
     CHECK(wrong == "");
   }
+}
+
+TEST_CASE("compiled gradients are as exact as plain loops") {
+  int checked = 0;
+  for (const Row& row : op_rows()) {
+    for (const std::string& sample : {row.samples.front(), row.samples.back()}) {
+      GradientCase g(row, sample);
+      if (!g.exists()) continue;
+      ++checked;
+      INFO(g.c.label);
+      std::string wrong;
+      CHECK_NOTHROW(wrong = try_gradients(g, {.max_batch = kMaxBatch, .threads = 1}));
+      CHECK(wrong == "");
+    }
+  }
+  CHECK(checked > 100);
 }
 
 }  // namespace sinter::test

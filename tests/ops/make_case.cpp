@@ -1,9 +1,9 @@
 // From a row of the table to a module and its data.
-#include <sinter/error.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+
+#include <sinter/error.h>
 
 #include "ir/op.h"
 #include "tests/ops/op_cases.h"
@@ -62,13 +62,17 @@ double draw_one(const Domain& d, std::mt19937_64& rng, int64_t i, int64_t limit)
         static_cast<float>(std::uniform_real_distribution<double>(low, high)(rng)));
   };
   switch (d.kind) {
-    case Domain::Kind::real: return uniform(d.low, d.high);
-    case Domain::Kind::nonzero: return uniform(d.low, d.high) * (rng() % 2 ? 1 : -1);
-    case Domain::Kind::distinct: return 0;  // drawn as a whole
+    case Domain::Kind::real:
+      return uniform(d.low, d.high);
+    case Domain::Kind::nonzero:
+      return uniform(d.low, d.high) * (rng() % 2 ? 1 : -1);
+    case Domain::Kind::distinct:
+      return 0;  // drawn as a whole
     case Domain::Kind::integer:
       return static_cast<double>(std::uniform_int_distribution<int64_t>(
           static_cast<int64_t>(d.low), static_cast<int64_t>(d.high))(rng));
-    case Domain::Kind::flag: return static_cast<double>(rng() % 2);
+    case Domain::Kind::flag:
+      return static_cast<double>(rng() % 2);
     case Domain::Kind::index:
       if (d.ignored && i % 3 == 1) return static_cast<double>(*d.ignored);
       return static_cast<double>(rng() % static_cast<uint64_t>(limit));

@@ -13,20 +13,20 @@ namespace {
 using ir::OpKind;
 using Samples = std::vector<std::string>;
 
-const Samples kUnary = {"[n]",    "[n, 1]", "[n, 7]",    "[n, 16]",    "[n, 33]", "[5, 31]",
-                        "[3]",    "[17]",   "[]",        "[2, n, 3]",  "[2, 9, 15]",
-                        "[n, 8, 2]", "f64[n, 5]", "f64[33]"};
+const Samples kUnary = {"[n]",        "[n, 1]",    "[n, 7]",    "[n, 16]", "[n, 33]",
+                        "[5, 31]",    "[3]",       "[17]",      "[]",      "[2, n, 3]",
+                        "[2, 9, 15]", "[n, 8, 2]", "f64[n, 5]", "f64[33]"};
 
-const Samples kBinary = {"[n, 7], [n, 7]",     "[n, 33], [33]", "[n, 8], [n, 1]",
-                         "[n, 1], [5]",        "[n, 16], []",   "[5, 31], [5, 31]",
-                         "[3, 1], [1, 17]",    "[15], [15]",    "[2, n, 3], [n, 3]",
-                         "[2, 1, 9], [2, 1]",  "[], []",        "[n], [n]",
-                         "f64[n, 5], f64[5]",  "f64[2], f64[2]"};
+const Samples kBinary = {"[n, 7], [n, 7]",    "[n, 33], [33]",     "[n, 8], [n, 1]",  "[n, 1], [5]",
+                         "[n, 16], []",       "[5, 31], [5, 31]",  "[3, 1], [1, 17]", "[15], [15]",
+                         "[2, n, 3], [n, 3]", "[2, 1, 9], [2, 1]", "[], []",          "[n], [n]",
+                         "f64[n, 5], f64[5]", "f64[2], f64[2]"};
 
 const Samples kIntegers = {"i64[n, 7], i64[7]", "i32[n, 3], i32[n, 3]", "i64[9], i64[]",
                            "i32[17], i32[17]",  "i32[], i32[]",         "i64[n], i64[n]"};
 
-const Samples kFolded = {"[n, 7]", "[n, 16]", "[n, 33]", "[5, 31]", "[1, 17]", "[n, 1]", "f64[n, 9]"};
+const Samples kFolded = {"[n, 7]",  "[n, 16]", "[n, 33]",  "[5, 31]",
+                         "[1, 17]", "[n, 1]",  "f64[n, 9]"};
 const Samples kFolded3 = {"[2, n, 3]", "[n, 5, 8]", "[3, 7, 15]", "[1, n, 2]", "[n, 2, 33]"};
 
 Samples joined(Samples a, const Samples& b) {
@@ -47,22 +47,29 @@ std::vector<Row> arithmetic() {
       {OpKind::mul, {kAny, kAny}, kBinary, [](const Inputs& x) { return x[0] * x[1]; }},
       {OpKind::mul, {kWhole, kWhole}, kIntegers, [](const Inputs& x) { return x[0] * x[1]; }},
       {OpKind::mul, {nonzero(0.5, 2)}, kUnary, [](const Inputs& x) { return pow(x[0], 5); }},
-      {OpKind::div, {kAny, nonzero(0.5, 2)}, kBinary,
-       [](const Inputs& x) { return x[0] / x[1]; }},
+      {OpKind::div, {kAny, nonzero(0.5, 2)}, kBinary, [](const Inputs& x) { return x[0] / x[1]; }},
       // Among the divisors is 0.
-      {OpKind::div, {kWhole, integers(-3, 3)}, kIntegers,
+      {OpKind::div,
+       {kWhole, integers(-3, 3)},
+       kIntegers,
        [](const Inputs& x) { return x[0] / x[1]; }},
       {OpKind::neg, {kAny}, kUnary, [](const Inputs& x) { return -x[0]; }},
       {OpKind::neg, {kWhole}, {"i64[n, 7]", "i32[17]"}, [](const Inputs& x) { return -x[0]; }},
       {OpKind::exp, {real(-5, 5)}, kUnary, [](const Inputs& x) { return exp(x[0]); }},
-      {OpKind::exp, {real(-80, 80)}, {"[n, 33]", "[5, 31]"},
+      {OpKind::exp,
+       {real(-80, 80)},
+       {"[n, 33]", "[5, 31]"},
        [](const Inputs& x) { return exp(x[0]); }},
       {OpKind::log, {real(0.01, 10)}, kUnary, [](const Inputs& x) { return log(x[0]); }},
-      {OpKind::log, {real(0.9, 1.1)}, {"[n, 33]", "[5, 31]"},
+      {OpKind::log,
+       {real(0.9, 1.1)},
+       {"[n, 33]", "[5, 31]"},
        [](const Inputs& x) { return log(x[0]); }},
       {OpKind::sqrt, {real(0.01, 10)}, kUnary, [](const Inputs& x) { return sqrt(x[0]); }},
       {OpKind::tanh, {real(-4, 4)}, kUnary, [](const Inputs& x) { return tanh(x[0]); }},
-      {OpKind::tanh, {real(-0.01, 0.01)}, {"[n, 33]", "[5, 31]"},
+      {OpKind::tanh,
+       {real(-0.01, 0.01)},
+       {"[n, 33]", "[5, 31]"},
        [](const Inputs& x) { return tanh(x[0]); }},
       {OpKind::tanh, {real(-4, 4)}, kUnary, [](const Inputs& x) { return gelu(x[0]); }},
       {OpKind::sigmoid, {real(-8, 8)}, kUnary, [](const Inputs& x) { return sigmoid(x[0]); }},
@@ -80,7 +87,9 @@ std::vector<Row> choices() {
   return {
       {OpKind::equal, {few, few}, compared, [](const Inputs& x) { return equal(x[0], x[1]); }},
       {OpKind::less, {few, few}, compared, [](const Inputs& x) { return less(x[0], x[1]); }},
-      {OpKind::less_equal, {few, few}, compared,
+      {OpKind::less_equal,
+       {few, few},
+       compared,
        [](const Inputs& x) { return less_equal(x[0], x[1]); }},
       {OpKind::select,
        {flags(), kAny, kAny},
@@ -88,35 +97,42 @@ std::vector<Row> choices() {
         "bool[5, 31], [], [5, 31]", "bool[], [2], [2]", "bool[n], [n], [n]",
         "bool[2, 1, 3], [2, n, 3], [3]", "bool[n, 5], f64[n, 5], f64[5]"},
        [](const Inputs& x) { return where(x[0], x[1], x[2]); }},
-      {OpKind::select, {flags(), kWhole, kWhole},
+      {OpKind::select,
+       {flags(), kWhole, kWhole},
        {"bool[n, 7], i64[n, 7], i64[7]", "bool[17], i32[17], i32[]"},
        [](const Inputs& x) { return where(x[0], x[1], x[2]); }},
-      {OpKind::select, {distinct(), real(-1, 1)}, kBinary,
+      {OpKind::select,
+       {distinct(), real(-1, 1)},
+       kBinary,
        [](const Inputs& x) { return maximum(x[0], x[1]); }},
-      {OpKind::cast, {real(-100, 100)},
+      {OpKind::cast,
+       {real(-100, 100)},
        {"[n, 7], i64[n, 7]", "[17], i32[17]", "[n, 33], f64[n, 33]", "f64[n, 5], f32[n, 5]",
-        "[5, 31], i64[5, 31]", "f64[], f32[]", "f64[n, 3], i32[n, 3]"},
+        "[5, 31], i64[5, 31]", "f64[], f32[]", "f64[n, 3], i32[n, 3]", "[5, 31], f64[5, 31]"},
        [](const Inputs& x) { return cast(x[0], x.declared().dtype); }},
-      {OpKind::cast, {kWhole},
+      {OpKind::cast,
+       {kWhole},
        {"i64[n, 7], f32[n, 7]", "i32[17], f64[17]", "i64[n, 33], i32[n, 33]", "i32[5], i64[5]",
         "i64[n, 3], bool[n, 3]"},
        [](const Inputs& x) { return cast(x[0], x.declared().dtype); }},
-      {OpKind::cast, {flags()}, {"bool[n, 9], f32[n, 9]", "bool[15], i64[15]", "bool[], f64[]"},
+      {OpKind::cast,
+       {flags()},
+       {"bool[n, 9], f32[n, 9]", "bool[15], i64[15]", "bool[], f64[]"},
        [](const Inputs& x) { return cast(x[0], x.declared().dtype); }},
   };
 }
 
 std::vector<Row> sources() {
   const auto iota = [](int64_t axis) {
-    return [axis](const Inputs& x) {
-      return x.record(OpKind::iota, {{"axis", axis}}, x.declared());
-    };
+    return
+        [axis](const Inputs& x) { return x.record(OpKind::iota, {{"axis", axis}}, x.declared()); };
   };
   const auto extent = [](ir::Shape of) {
     return [of](const Inputs& x) { return x.record(OpKind::extent, {{"of", of}}, x.declared()); };
   };
   return {
-      {OpKind::constant, {},
+      {OpKind::constant,
+       {},
        {"[n, 7]", "[17]", "[]", "f64[n, 5]", "i64[n, 3]", "i32[9]", "bool[5, 31]"},
        [](const Inputs& x) { return x.record(OpKind::constant, {{"value", 3.0}}, x.declared()); }},
       {OpKind::iota, {}, {"[n, 7]", "[17]", "i64[n]", "i32[n, 3]", "f64[2, n, 3]"}, iota(0)},
@@ -124,7 +140,8 @@ std::vector<Row> sources() {
       {OpKind::extent, {}, {"[]", "f64[]"}, extent({ir::batch_dim})},
       {OpKind::extent, {}, {"[]", "f64[]"}, extent({ir::Dim{2, true}, ir::Dim{7}})},
       {OpKind::extent, {}, {"[]", "f64[]"}, extent({ir::Dim{33}})},
-      {OpKind::rng_bits, {integers(0, 1LL << 40), integers(0, 1LL << 33)},
+      {OpKind::rng_bits,
+       {integers(0, 1LL << 40), integers(0, 1LL << 33)},
        {"i64[], i64[], i64[n, 7]", "i64[], i64[], i64[17]", "i64[], i64[], i64[]",
         "i64[], i64[], i64[5, 31]", "i64[], i64[], i64[n]", "i64[], i64[], i64[2, n, 3]"},
        [](const Inputs& x) {
@@ -134,45 +151,59 @@ std::vector<Row> sources() {
 }
 
 std::vector<Row> shapes() {
-  const auto reshaped = [](const Inputs& x) {
-    return x.record(OpKind::reshape, {}, x.declared());
-  };
+  const auto reshaped = [](const Inputs& x) { return x.record(OpKind::reshape, {}, x.declared()); };
   const auto broadcast = [](const Inputs& x) {
     return x.record(OpKind::broadcast, {}, x.declared());
   };
   return {
-      {OpKind::reshape, {kAny},
+      {OpKind::reshape,
+       {kAny},
        {"[n, 6], [n, 2, 3]", "[n, 2, 3], [n, 6]", "[n], [n, 1]", "[n, 1], [n]", "[33], [3, 11]",
         "[5, 31], [155]", "[1], []", "[n, 6], [6n]", "[2, n, 3], [2n, 3]", "f64[n, 4], f64[2n, 2]",
         "i64[n, 6], i64[n, 3, 2]"},
        reshaped},
-      {OpKind::reshape, {kAny}, {"[n, 6]", "[n, 33]"},
+      {OpKind::reshape,
+       {kAny},
+       {"[n, 6]", "[n, 33]"},
        [](const Inputs& x) { return reshape(x[0], {-1, 1, 3}); }},
-      {OpKind::transpose, {kAny}, {"[n, 7]", "[n, 16]", "[n, 33]", "[5, 31]", "[1, 17]", "f64[n, 3]"},
+      {OpKind::transpose,
+       {kAny},
+       {"[n, 7]", "[n, 16]", "[n, 33]", "[5, 31]", "[1, 17]", "f64[n, 3]"},
        [](const Inputs& x) { return t(x[0]); }},
-      {OpKind::transpose, {kAny}, {"[2, n, 3]", "[n, 5, 8]", "[3, 7, 15]"},
+      {OpKind::transpose,
+       {kAny},
+       {"[2, n, 3]", "[n, 5, 8]", "[3, 7, 15]"},
        [](const Inputs& x) { return permute(x[0], {2, 0, 1}); }},
-      {OpKind::transpose, {kAny}, {"[2, n, 3]", "[n, 5, 8]", "[3, 7, 15]"},
+      {OpKind::transpose,
+       {kAny},
+       {"[2, n, 3]", "[n, 5, 8]", "[3, 7, 15]"},
        [](const Inputs& x) { return transpose(x[0], 0, 1); }},
-      {OpKind::transpose, {kWhole}, {"i64[n, 7]", "i32[5, 3]"},
+      {OpKind::transpose,
+       {kWhole},
+       {"i64[n, 7]", "i32[5, 3]"},
        [](const Inputs& x) { return t(x[0]); }},
-      {OpKind::broadcast, {kAny},
+      {OpKind::broadcast,
+       {kAny},
        {"[7], [n, 7]", "[n, 1], [n, 9]", "[], [n, 5]", "[3, 1], [3, 17]", "[1, 33], [n, 33]",
         "[n, 3], [2, n, 3]", "[1], [31]", "f64[5], f64[n, 5]"},
        broadcast},
-      {OpKind::broadcast, {kAny}, {"[7]", "[3, 1]"},
+      {OpKind::broadcast,
+       {kAny},
+       {"[7]", "[3, 1]"},
        [](const Inputs& x) { return broadcast_to(x[0], {5, 3, 7}); }},
   };
 }
 
 std::vector<Row> reductions() {
   std::vector<Row> out;
-  const auto fold = [&](const Domain& domain, const Samples& samples, const std::vector<int64_t>& axes,
-                        bool keepdims) {
-    out.push_back({OpKind::sum, {domain}, samples,
-                   [=](const Inputs& x) { return sum(x[0], axes, keepdims); }});
-    out.push_back({OpKind::mean, {domain}, samples,
-                   [=](const Inputs& x) { return mean(x[0], axes, keepdims); }});
+  const auto fold = [&](const Domain& domain, const Samples& samples,
+                        const std::vector<int64_t>& axes, bool keepdims) {
+    out.push_back({OpKind::sum, {domain}, samples, [=](const Inputs& x) {
+                     return sum(x[0], axes, keepdims);
+                   }});
+    out.push_back({OpKind::mean, {domain}, samples, [=](const Inputs& x) {
+                     return mean(x[0], axes, keepdims);
+                   }});
   };
   fold(kAny, kFolded, {0}, false);
   fold(kAny, kFolded, {1}, true);
@@ -181,19 +212,23 @@ std::vector<Row> reductions() {
   fold(kAny, kFolded3, {1}, false);
   fold(kAny, kFolded3, {0, 2}, false);
   fold(kAny, {"[n]", "[17]", "[33]", "[1]"}, {0}, false);
-  out.push_back({OpKind::sum, {kWhole}, {"i64[n, 7]", "i32[5, 31]"},
-                 [](const Inputs& x) { return sum(x[0], 1); }});
-  out.push_back({OpKind::sum, {kWhole}, {"i64[n, 7]", "i32[5, 31]"},
-                 [](const Inputs& x) { return sum(x[0], 0); }});
+  out.push_back({OpKind::sum, {kWhole}, {"i64[n, 7]", "i32[5, 31]"}, [](const Inputs& x) {
+                   return sum(x[0], 1);
+                 }});
+  out.push_back({OpKind::sum, {kWhole}, {"i64[n, 7]", "i32[5, 31]"}, [](const Inputs& x) {
+                   return sum(x[0], 0);
+                 }});
 
   // Without ties for the values, with many for the first of equals.
   const Domain ties = integers(0, 2);
   const auto extremes = [&](const Samples& samples, int64_t axis, bool keepdims) {
     for (const Domain& domain : {distinct(), ties}) {
-      out.push_back({OpKind::max, {domain}, samples,
-                     [=](const Inputs& x) { return max(x[0], axis, keepdims); }});
-      out.push_back({OpKind::argmax, {domain}, samples,
-                     [=](const Inputs& x) { return argmax(x[0], axis, keepdims); }});
+      out.push_back({OpKind::max, {domain}, samples, [=](const Inputs& x) {
+                       return max(x[0], axis, keepdims);
+                     }});
+      out.push_back({OpKind::argmax, {domain}, samples, [=](const Inputs& x) {
+                       return argmax(x[0], axis, keepdims);
+                     }});
     }
   };
   extremes(joined(kFolded, {"i64[n, 7]", "i32[5, 31]"}), 1, false);
@@ -213,43 +248,59 @@ std::vector<Row> products() {
     };
   };
   return {
-      {OpKind::contraction, {kAny, kAny},
+      {OpKind::contraction,
+       {kAny, kAny},
        {"[n, 7], [7, 5]", "[n, 1], [1, 10]", "[n, 16], [16, 33]", "[5, 31], [31, n]",
         "[3, 9], [9, 2]", "[1, 8], [8, 1]", "[n, 64], [64, 17]", "[2, n, 3], [3, 15]",
         "f64[n, 7], f64[7, 5]", "[17, 33], [33, 31]"},
        [](const Inputs& x) { return matmul(x[0], x[1]); }},
-      {OpKind::contraction, {kAny, kAny},
+      {OpKind::contraction,
+       {kAny, kAny},
        {"[2, n, 3], [2, 3, 7]", "[3, 5, 8], [3, 8, 9]", "[n, 2, 5], [n, 5, 3]"},
        [](const Inputs& x) { return matmul(x[0], x[1]); }},
       // The forms of a layer: x W^T, and d^T x.
-      {OpKind::contraction, {kAny, kAny},
+      {OpKind::contraction,
+       {kAny, kAny},
        {"[n, 7], [5, 7]", "[n, 33], [16, 33]", "[n, 8], [1, 8]", "[9, 15], [17, 15]"},
        [](const Inputs& x) { return linear(x[0], x[1]); }},
-      {OpKind::contraction, {kAny, kAny},
+      {OpKind::contraction,
+       {kAny, kAny},
        {"[n, 7], [n, 5]", "[n, 1], [n, 10]", "[n, 33], [n, 16]", "[n, 9], [n, 1]",
         "[15, 17], [15, 3]", "f64[n, 3], f64[n, 2]"},
        contraction({0}, {0}, {}, {})},
       // No axis, several axes, axes in another order, a batch axis that is not the first.
       {OpKind::contraction, {kAny, kAny}, {"[n], [7]", "[5], [9]"}, contraction({}, {}, {}, {})},
-      {OpKind::contraction, {kAny, kAny}, {"[n, 3, 5], [5, n, 3]", "[2, 3, 7], [7, 2, 3]"},
+      {OpKind::contraction,
+       {kAny, kAny},
+       {"[n, 3, 5], [5, n, 3]", "[2, 3, 7], [7, 2, 3]"},
        contraction({0, 1, 2}, {1, 2, 0}, {}, {})},
-      {OpKind::contraction, {kAny, kAny}, {"[n, 3, 5], [5, 3, 8]", "[2, 3, 7], [7, 3, 2]"},
+      {OpKind::contraction,
+       {kAny, kAny},
+       {"[n, 3, 5], [5, 3, 8]", "[2, 3, 7], [7, 3, 2]"},
        contraction({2, 1}, {0, 1}, {}, {})},
-      {OpKind::contraction, {kAny, kAny}, {"[5, 2, n], [2, 3, 5]", "[7, 2, 3], [2, 9, 7]"},
+      {OpKind::contraction,
+       {kAny, kAny},
+       {"[5, 2, n], [2, 3, 5]", "[7, 2, 3], [2, 9, 7]"},
        contraction({0}, {2}, {1}, {0})},
-      {OpKind::linear, {kAny, kAny, kAny},
+      {OpKind::linear,
+       {kAny, kAny, kAny},
        {"[n, 1], [10, 1], [10]", "[n, 10], [1, 10], [1]", "[n, 2], [9, 2], [9]",
         "[n, 7], [5, 7], [5]", "[n, 33], [31, 33], [31]", "[5, 16], [17, 16], [17]",
-        "[1, 8], [3, 8], [3]", "[2, n, 3], [15, 3], [15]", "f64[n, 3], f64[2, 3], f64[2]"},
+        "[1, 8], [3, 8], [3]", "[2, n, 3], [15, 3], [15]", "f64[n, 3], f64[2, 3], f64[2]",
+        "[1, 1], [1, 1], [1]"},
        [](const Inputs& x) { return linear(x[0], x[1], x[2]); }},
-      {OpKind::gather, {kAny, index_into(0, 0)},
-       {"[6, 4], i64[n]", "[33, 7], i64[n]", "[2, 17], i32[n]", "[5, 1], i64[9]",
-        "[1, 8], i64[3]", "f64[3, 5], i64[n]", "[n, 3], i64[n]"},
+      {OpKind::gather,
+       {kAny, index_into(0, 0)},
+       {"[6, 4], i64[n]", "[33, 7], i64[n]", "[2, 17], i32[n]", "[5, 1], i64[9]", "[1, 8], i64[3]",
+        "f64[3, 5], i64[n]", "[n, 3], i64[n]"},
        [](const Inputs& x) { return gather(x[0], x[1]); }},
-      {OpKind::gather, {kWhole, index_into(0, 0)}, {"i64[6, 4], i64[n]"},
+      {OpKind::gather,
+       {kWhole, index_into(0, 0)},
+       {"i64[6, 4], i64[n]"},
        [](const Inputs& x) { return gather(x[0], x[1]); }},
       // Fewer rows than indices: some rows get several.
-      {OpKind::scatter_add, {kAny, index_into(0, 0), kAny},
+      {OpKind::scatter_add,
+       {kAny, index_into(0, 0), kAny},
        {"[6, 4], i64[n], [n, 4]", "[33, 7], i64[n], [n, 7]", "[2, 17], i32[n], [n, 17]",
         "[5, 1], i64[9], [9, 1]", "[1, 8], i64[3], [3, 8]", "f64[3, 5], i64[n], f64[n, 5]"},
        [](const Inputs& x) { return scatter_add(x[0], x[1], x[2]); }},
@@ -258,38 +309,50 @@ std::vector<Row> products() {
 
 std::vector<Row> losses() {
   const Domain logits = real(-4, 4);
-  const Samples classes = {"[n, 10]", "[n, 1]", "[n, 2]", "[n, 33]", "[5, 17]", "[3, 8]", "f64[n, 5]"};
-  const Samples pairs = {"[n, 1], [n, 1]", "[n, 7], [n, 7]",     "[n], [n]",
-                         "[5, 31], [5, 31]", "[n, 3, 5], [n, 3, 5]", "[17], [17]",
+  const Samples classes = {"[n, 10]", "[n, 1]", "[n, 2]",   "[n, 33]",
+                           "[5, 17]", "[3, 8]", "f64[n, 5]"};
+  const Samples pairs = {"[n, 1], [n, 1]",      "[n, 7], [n, 7]",       "[n], [n]",
+                         "[5, 31], [5, 31]",    "[n, 3, 5], [n, 3, 5]", "[17], [17]",
                          "f64[n, 2], f64[n, 2]"};
-  const Samples labelled = {"[n, 10], i64[n]", "[n, 2], i64[n]",    "[n, 33], i32[n]",
-                            "[5, 17], i64[5]", "[n, 3], i64[n]",    "[1, 8], i64[1]",
+  const Samples labelled = {"[n, 10], i64[n]", "[n, 2], i64[n]",   "[n, 33], i32[n]",
+                            "[5, 17], i64[5]", "[n, 3], i64[n]",   "[1, 8], i64[1]",
                             "[n, 31], i64[n]", "f64[n, 5], i64[n]"};
   std::vector<Row> out = {
       {OpKind::softmax, {logits}, classes, [](const Inputs& x) { return softmax(x[0], 1); }},
-      {OpKind::softmax, {logits}, {"[3, 7]", "[16, n]"},
+      {OpKind::softmax,
+       {logits},
+       {"[3, 7]", "[16, n]"},
        [](const Inputs& x) { return softmax(x[0], 0); }},
-      {OpKind::softmax, {logits}, {"[2, n, 3]", "[n, 5, 8]"},
+      {OpKind::softmax,
+       {logits},
+       {"[2, n, 3]", "[n, 5, 8]"},
        [](const Inputs& x) { return softmax(x[0]); }},
-      {OpKind::log_softmax, {logits}, classes,
+      {OpKind::log_softmax,
+       {logits},
+       classes,
        [](const Inputs& x) { return log_softmax(x[0], 1); }},
-      {OpKind::log_softmax, {logits}, {"[3, 7]", "[16, n]"},
+      {OpKind::log_softmax,
+       {logits},
+       {"[3, 7]", "[16, n]"},
        [](const Inputs& x) { return log_softmax(x[0], 0); }},
-      {OpKind::log_softmax, {logits}, {"[2, n, 3]", "[n, 5, 8]"},
+      {OpKind::log_softmax,
+       {logits},
+       {"[2, n, 3]", "[n, 5, 8]"},
        [](const Inputs& x) { return log_softmax(x[0]); }},
   };
   for (Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
     out.push_back({OpKind::mse_loss, {kAny, kAny}, pairs, [=](const Inputs& x) {
                      return mse_loss(x[0], x[1], {.reduction = reduction});
                    }});
-    out.push_back({OpKind::cross_entropy, {logits, index_into(0, 1)}, labelled,
+    out.push_back(
+        {OpKind::cross_entropy, {logits, index_into(0, 1)}, labelled, [=](const Inputs& x) {
+           return cross_entropy(x[0], x[1], {.reduction = reduction});
+         }});
+    out.push_back({OpKind::cross_entropy,
+                   {logits, index_into(0, 1, -1)},
+                   {"[n, 10], i64[n]"},
                    [=](const Inputs& x) {
-                     return cross_entropy(x[0], x[1], {.reduction = reduction});
-                   }});
-    out.push_back({OpKind::cross_entropy, {logits, index_into(0, 1, -1)}, {"[n, 10], i64[n]"},
-                   [=](const Inputs& x) {
-                     return cross_entropy(x[0], x[1],
-                                          {.reduction = reduction, .ignore_index = -1});
+                     return cross_entropy(x[0], x[1], {.reduction = reduction, .ignore_index = -1});
                    }});
   }
   return out;

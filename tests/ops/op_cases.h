@@ -3,8 +3,6 @@
 // name no op.
 #pragma once
 
-#include <sinter/value.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -12,6 +10,8 @@
 #include <random>
 #include <string>
 #include <vector>
+
+#include <sinter/value.h>
 
 #include "frontend/recording.h"
 #include "ir/eval.h"
@@ -24,7 +24,7 @@ struct Domain {
   enum class Kind : uint8_t { real, nonzero, distinct, integer, flag, index };
   Kind kind = Kind::real;
   double low = 0, high = 1;
-  int operand = 0;      // index: up to the size of axis `axis` of this operand
+  int operand = 0;  // index: up to the size of axis `axis` of this operand
   int axis = 0;
   std::optional<int64_t> ignored{};  // index: every third element is this
 };
@@ -52,7 +52,7 @@ using Build = std::function<Value(const Inputs&)>;
 
 struct Row {
   ir::OpKind op;
-  std::vector<Domain> domains;       // one for each operand
+  std::vector<Domain> domains;  // one for each operand
   // Types as the IR writes them, f32 where no dtype is written: "[n, 7], [7]". After the operands
   // may come the type that the result is declared.
   std::vector<std::string> samples;

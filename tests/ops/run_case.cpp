@@ -25,7 +25,9 @@ void copy_elements(const void* from, std::vector<U>& to) {
 class Buffer {
  public:
   Buffer(const ir::Type& type, int64_t n)
-      : type_(type), n_(n), size_(static_cast<size_t>(type.bytes(n))),
+      : type_(type),
+        n_(n),
+        size_(static_cast<size_t>(type.bytes(n))),
         memory_(Tensor::empty({static_cast<int64_t>(size_ + kGuard)}, DType::boolean)) {
     std::memset(memory_.raw(), kMark, size_ + kGuard);
   }
@@ -33,22 +35,37 @@ class Buffer {
 
   void set(const ir::Array<double>& a) {
     switch (type_.dtype) {
-      case DType::f32: return copy_elements<float>(a.f, data());
-      case DType::f64: return copy_elements<double>(a.f, data());
-      case DType::i32: return copy_elements<int32_t>(a.i, data());
-      case DType::i64: return copy_elements<int64_t>(a.i, data());
-      case DType::boolean: return copy_elements<uint8_t>(a.i, data());
+      case DType::f32:
+        return copy_elements<float>(a.f, data());
+      case DType::f64:
+        return copy_elements<double>(a.f, data());
+      case DType::i32:
+        return copy_elements<int32_t>(a.i, data());
+      case DType::i64:
+        return copy_elements<int64_t>(a.i, data());
+      case DType::boolean:
+        return copy_elements<uint8_t>(a.i, data());
     }
   }
 
   ir::Array<double> get() {
     ir::Array<double> a(type_.dtype, type_.dims(n_));
     switch (type_.dtype) {
-      case DType::f32: copy_elements<float>(data(), a.f); break;
-      case DType::f64: copy_elements<double>(data(), a.f); break;
-      case DType::i32: copy_elements<int32_t>(data(), a.i); break;
-      case DType::i64: copy_elements<int64_t>(data(), a.i); break;
-      case DType::boolean: copy_elements<uint8_t>(data(), a.i); break;
+      case DType::f32:
+        copy_elements<float>(data(), a.f);
+        break;
+      case DType::f64:
+        copy_elements<double>(data(), a.f);
+        break;
+      case DType::i32:
+        copy_elements<int32_t>(data(), a.i);
+        break;
+      case DType::i64:
+        copy_elements<int64_t>(data(), a.i);
+        break;
+      case DType::boolean:
+        copy_elements<uint8_t>(data(), a.i);
+        break;
     }
     return a;
   }
@@ -71,8 +88,7 @@ class Buffer {
 }  // namespace
 
 CompiledCase::CompiledCase(const ir::Module& module, const compiler::Options& options)
-    : func_(module.funcs.front()),
-      executable_(compiler::compile(module, func_.name, options)) {}
+    : func_(module.funcs.front()), executable_(compiler::compile(module, func_.name, options)) {}
 
 std::vector<ir::Array<double>> CompiledCase::operator()(const std::vector<ir::Array<double>>& args,
                                                         int64_t n) {

@@ -20,7 +20,8 @@ struct Net : nn::Module {
   Value forward(Value x) override { return predict(relu(hidden(x))); }
 };
 
-const TrainerOptions interpreted{.interpret = true};
+// Compiled code, or the interpreter under SINTER_JIT=0.
+const TrainerOptions defaults{};
 
 struct Regression {
   Tensor x = linspace(-1, 1, 20).unsqueeze(1);
@@ -58,7 +59,7 @@ struct SignDescent {
 TEST_CASE("the step is recorded as one function with readable names", "[frontend]") {
   Net net(1, 10, 1);
   Regression data;
-  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.2}, interpreted);
+  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.2}, defaults);
   trainer.record(data.x, data.y);
   const std::string text = trainer.ir();
   CHECK_THAT(text, Contains("func @train_step(%x: f32[n, 1], %y: f32[n, 1], %lr: f32[])"));
@@ -80,7 +81,7 @@ TEST_CASE("the step is recorded as one function with readable names", "[frontend
 TEST_CASE("every stage of the compiler can be shown", "[frontend]") {
   Net net(1, 4, 1);
   Regression data;
-  Trainer trainer(net, mse_loss, optim::SGD{}, interpreted);
+  Trainer trainer(net, mse_loss, optim::SGD{}, defaults);
   CHECK_THROWS_WITH(trainer.ir(), Contains("not been recorded yet"));
   trainer.record(data.x, data.y);
   CHECK_THAT(trainer.dump("forward"), Contains("gradient"));
@@ -95,7 +96,7 @@ TEST_CASE("training lowers the loss and updates the net in place", "[frontend]")
   Regression data;
   const Tensor weight = net.hidden.weight.value();
   const Tensor before = weight.clone();
-  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.2}, interpreted);
+  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.2}, defaults);
   const float first = trainer.step(data.x, data.y);
   float last = 0;
   for (int i = 0; i < 60; ++i) last = trainer.step(data.x, data.y);
@@ -109,7 +110,7 @@ TEST_CASE("any batch up to B runs without a recompile, a larger one recompiles o
           "[frontend]") {
   Net net(1, 4, 1);
   Regression data;
-  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0}, interpreted);
+  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0}, defaults);
   const float all = trainer.step(data.x.rows(0, 8), data.y.rows(0, 8));
   CHECK(trainer.max_batch() == 8);
   for (int64_t n = 1; n < 8; ++n) trainer.step(data.x.rows(0, n), data.y.rows(0, n));
@@ -124,8 +125,7 @@ TEST_CASE("any batch up to B runs without a recompile, a larger one recompiles o
 TEST_CASE("a fixed batch refuses larger ones", "[frontend]") {
   Net net(1, 4, 1);
   Regression data;
-  Trainer trainer(net, mse_loss, optim::SGD{},
-                  {.max_batch = 8, .fixed_batch = true, .interpret = true});
+  Trainer trainer(net, mse_loss, optim::SGD{}, {.max_batch = 8, .fixed_batch = true});
   CHECK_THROWS_WITH(trainer.step(data.x, data.y),
                     Contains("a batch of 20 rows is larger than max_batch = 8"));
   CHECK_NOTHROW(trainer.step(data.x.rows(0, 5), data.y.rows(0, 5)));
@@ -134,7 +134,7 @@ TEST_CASE("a fixed batch refuses larger ones", "[frontend]") {
 
 TEST_CASE("hyper-parameters change without a recompile", "[frontend]") {
   One net;
-  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.25, .momentum = 0.5}, interpreted);
+  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.25, .momentum = 0.5}, defaults);
   CHECK(trainer.lr() == 0.25);
   trainer.set("momentum", 0);
   // d/dw (w - 3)^2 = 2 (w - 3).
@@ -152,7 +152,7 @@ TEST_CASE("optimizers follow PyTorch's formulas", "[frontend]") {
   const auto gradient = [](double w) { return 2 * (w - 3); };
   const auto train = [&](const optim::Optimizer& optimizer, int steps) {
     One net;
-    Trainer trainer(net, mse_loss, optimizer, interpreted);
+    Trainer trainer(net, mse_loss, optimizer, defaults);
     for (int i = 0; i < steps; ++i) trainer.step(one_x, one_y);
     return net.w.value().item();
   };
@@ -197,7 +197,7 @@ TEST_CASE("optimizers follow PyTorch's formulas", "[frontend]") {
 
 TEST_CASE("Adam's bias corrections never become denormal", "[frontend]") {
   One net;
-  Trainer trainer(net, mse_loss, optim::Adam{.beta1 = 0.01, .beta2 = 0.02}, interpreted);
+  Trainer trainer(net, mse_loss, optim::Adam{.beta1 = 0.01, .beta2 = 0.02}, defaults);
   for (int i = 0; i < 60; ++i) trainer.step(one_x, one_y);
   for (const auto& [name, tensor] : trainer.state()) {
     if (name == "adam.beta1_power" || name == "adam.beta2_power") {
@@ -208,7 +208,7 @@ TEST_CASE("Adam's bias corrections never become denormal", "[frontend]") {
 
 TEST_CASE("a user's optimizer is a few lines", "[frontend]") {
   One net;
-  Trainer trainer(net, mse_loss, SignDescent{}, interpreted);
+  Trainer trainer(net, mse_loss, SignDescent{}, defaults);
   for (int i = 0; i < 3; ++i) trainer.step(one_x, one_y);
   CHECK(net.w.value().item() == 2);
 }
@@ -216,7 +216,7 @@ TEST_CASE("a user's optimizer is a few lines", "[frontend]") {
 TEST_CASE("state is named after optimizer and parameter", "[frontend]") {
   Net net(1, 2, 1);
   Regression data;
-  Trainer trainer(net, mse_loss, optim::Adam{}, interpreted);
+  Trainer trainer(net, mse_loss, optim::Adam{}, defaults);
   trainer.record(data.x, data.y);
   std::vector<std::string> names;
   for (const auto& [name, tensor] : trainer.state()) names.push_back(name);
@@ -230,7 +230,7 @@ TEST_CASE("a frozen parameter gets neither gradient nor state nor update", "[fro
   Regression data;
   net.hidden.weight.set_requires_grad(false);
   const Tensor before = net.hidden.weight.value().clone();
-  Trainer trainer(net, mse_loss, optim::Adam{}, interpreted);
+  Trainer trainer(net, mse_loss, optim::Adam{}, defaults);
   trainer.step(data.x, data.y);
   CHECK(equal(before, net.hidden.weight.value()));
   CHECK_THAT(trainer.ir(), !Contains("hidden.weight.grad"));
@@ -244,7 +244,7 @@ TEST_CASE("several mini-batches in one call equal the same single steps", "[fron
   {
     manual_seed(5);
     Net net(1, 6, 1);
-    Trainer trainer(net, mse_loss, optim::Adam{.lr = 0.01}, interpreted);
+    Trainer trainer(net, mse_loss, optim::Adam{.lr = 0.01}, defaults);
     for (int pass = 0; pass < 2; ++pass) {
       for (int64_t row = 0; row < 20; row += 8) {
         const int64_t end = std::min<int64_t>(row + 8, 20);
@@ -255,7 +255,7 @@ TEST_CASE("several mini-batches in one call equal the same single steps", "[fron
   }
   manual_seed(5);
   Net net(1, 6, 1);
-  Trainer trainer(net, mse_loss, optim::Adam{.lr = 0.01}, interpreted);
+  Trainer trainer(net, mse_loss, optim::Adam{.lr = 0.01}, defaults);
   const float mean_loss = trainer.steps(data.x, data.y, {.batch_size = 8, .count = 6});
   CHECK(std::vector<float>(trainer.losses().begin(), trainer.losses().end()) == single);
   CHECK(equal(weight, net.hidden.weight.value()));
@@ -268,7 +268,7 @@ TEST_CASE("several mini-batches in one call equal the same single steps", "[fron
 TEST_CASE("one pass takes each row once, the full batch repeats", "[frontend]") {
   Net net(1, 4, 1);
   Regression data;
-  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.1}, interpreted);
+  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.1}, defaults);
   trainer.steps(data.x, data.y, {.batch_size = 7});
   CHECK(trainer.losses().size() == 3);
   trainer.steps(data.x, data.y, {.batch_size = 20, .count = 5});
@@ -286,8 +286,7 @@ TEST_CASE("metrics are results of the step", "[frontend]") {
   const Tensor y = cat({zeros({20}, DType::i64), ones({20}, DType::i64)});
   Trainer trainer(
       net, cross_entropy, optim::SGD{.lr = 0.1},
-      {.metrics = {{"accuracy", accuracy}, {"largest", [](Value p, Value) { return max(p); }}},
-       .interpret = true});
+      {.metrics = {{"accuracy", accuracy}, {"largest", [](Value p, Value) { return max(p); }}}});
   for (int i = 0; i < 30; ++i) trainer.step(x, y);
   CHECK(trainer.metric("accuracy") > 0.9);
   CHECK(trainer.metric("largest") > 0);
@@ -304,7 +303,7 @@ TEST_CASE("metrics are results of the step", "[frontend]") {
 TEST_CASE("predict takes any number of rows in pieces and changes nothing", "[frontend]") {
   Net net(1, 5, 1);
   Regression data;
-  Trainer trainer(net, mse_loss, optim::SGD{}, {.max_batch = 6, .interpret = true});
+  Trainer trainer(net, mse_loss, optim::SGD{}, {.max_batch = 6});
   const Tensor direct = eval(net(data.x));
   CHECK(equal(trainer.predict(data.x), direct));
   CHECK(equal(trainer.predict(data.x.rows(3, 5)), direct.rows(3, 5)));
@@ -315,7 +314,7 @@ TEST_CASE("predict takes any number of rows in pieces and changes nothing", "[fr
 TEST_CASE("a net may move between making the trainer and training", "[frontend]") {
   Regression data;
   auto net = std::make_unique<Net>(1, 4, 1);
-  Trainer trainer(*net, mse_loss, optim::SGD{.lr = 0.1}, interpreted);
+  Trainer trainer(*net, mse_loss, optim::SGD{.lr = 0.1}, defaults);
   const Net moved = std::move(*net);
   net.reset();
   const Tensor before = moved.hidden.weight.value().clone();
@@ -331,7 +330,7 @@ TEST_CASE("tensors that forward captures become arguments of the step", "[fronte
     Value forward(Value x) override { return layer(x * scale); }
   } net;
   const Tensor x = ones({3, 2}), y = zeros({3, 1});
-  Trainer trainer(net, mse_loss, optim::SGD{.lr = 1e-5}, interpreted);
+  Trainer trainer(net, mse_loss, optim::SGD{.lr = 1e-5}, defaults);
   trainer.step(x, y);
   CHECK_THAT(trainer.ir(), Contains("(%x: f32[n, 2], %y: f32[n, 1], %lr: f32[], %tensor: f32[2])"));
   CHECK(allclose(trainer.predict(x), eval(net(x)), 1e-6));
@@ -340,7 +339,7 @@ TEST_CASE("tensors that forward captures become arguments of the step", "[fronte
 TEST_CASE("rows with the label to ignore do not count", "[frontend]") {
   Net a(2, 3, 2);
   const Tensor x = randn({4, 2});
-  Trainer trainer(a, cross_entropy, optim::SGD{.lr = 0}, interpreted);
+  Trainer trainer(a, cross_entropy, optim::SGD{.lr = 0}, defaults);
   const float kept = trainer.step(x.rows(0, 3), Tensor::of<int64_t>({0, 1, 1}));
   CHECK(trainer.step(x, Tensor::of<int64_t>({0, 1, 1, -100})) == Approx(kept));
 }
@@ -350,7 +349,7 @@ TEST_CASE("double precision trains in double precision", "[frontend]") {
     nn::Parameter w = add_parameter("w", full({1}, 0.5, DType::f64));
     Value forward(Value x) override { return x * w; }
   } net;
-  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.1}, interpreted);
+  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.1}, defaults);
   trainer.step(one_x.to(DType::f64), one_y.to(DType::f64));
   CHECK(net.w.value().item() == Approx(0.5 + 0.1 * 5).epsilon(1e-15));
 }

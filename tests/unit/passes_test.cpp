@@ -348,7 +348,7 @@ TEST_CASE("a pass that is switched off does not run, a required one does") {
   std::vector<std::string> seen;
   run_pipeline(module, options,
                [&](std::string_view stage, const ir::Module&, bool) { seen.emplace_back(stage); });
-  CHECK(seen == std::vector<std::string>{"forward", "differentiate", "expand", "cse", "fuse",
+  CHECK(seen == std::vector<std::string>{"forward", "differentiate", "expand", "orient_reductions", "cse", "fuse",
                                          "plan_memory"});
 }
 
@@ -358,7 +358,7 @@ TEST_CASE("switching off an unknown pass names the known ones") {
   ir::Module module = ir::parse(kWaste);
   const std::string message = message_of([&] { run_pipeline(module, options); });
   CHECK_THAT(message, Contains("no pass is named \"simplfy\"") &&
-                          Contains("differentiate, expand, simplify, cse, dce"));
+                          Contains("differentiate, expand, simplify, orient_reductions, cse, dce"));
 }
 
 TEST_CASE("the time of passes grows with the module, not with its square") {

@@ -53,7 +53,6 @@ struct Check {
     if (!func.empty()) find_func(module, func);
     compiler::Options options = switches.options();
     options.max_batch = std::max(options.max_batch, *std::max_element(n.begin(), n.end()));
-    options.interpret = false;
     bool good = true;
     for (const ir::Func& f : module.funcs) {
       if (func.empty() || f.name == func) good = check_func(module, f, options) && good;
@@ -64,6 +63,11 @@ struct Check {
   bool check_func(const ir::Module& module, const ir::Func& f,
                   const compiler::Options& options) const {
     std::mt19937_64 random(seed);
+    const int64_t most = *std::max_element(n.begin(), n.end());
+    if (f.planned() && most > f.max_batch) {
+      throw Error("func @{} is planned for {} rows, not for {}", f.name, f.max_batch, most)
+          .help("choose smaller numbers with --n");
+    }
     CodeCheck code(module, f.name, options);
     GradientCheck gradients(module, f.name);
     // Logarithms and roots of negative numbers compare NaN with NaN: then positive inputs say more.

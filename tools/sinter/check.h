@@ -39,7 +39,8 @@ struct Finding {
   bool good() const { return error <= tolerance; }
 };
 
-// Compiled code against the f64 interpreter on the expanded module. One finding for each result,
+// Compiled code against the f64 interpreter, on the expanded module or, for one that is planned, on
+// the plan itself. One finding for each result,
 // then one for each global that the function assigns.
 class CodeCheck {
  public:

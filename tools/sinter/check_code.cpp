@@ -8,11 +8,11 @@
 
 #include <fmt/format.h>
 
-#include "compiler/compile.h"
 #include "compiler/pipeline.h"
 #include "ir/interpret.h"
 #include "ir/print.h"
 #include "tools/sinter/check.h"
+#include "tools/sinter/command.h"
 
 namespace sinter::command {
 
@@ -131,11 +131,13 @@ struct CodeCheck::State {
 CodeCheck::CodeCheck(const ir::Module& module, const std::string& func,
                      const compiler::Options& options)
     : state_(std::make_unique<State>()) {
-  state_->executable = compiler::compile(module, func, options);
+  state_->executable = compile_native(module, func, options);
   state_->module = module;
-  const compiler::Pass* const list[] = {compiler::find_pass("differentiate"),
-                                        compiler::find_pass("expand")};
-  compiler::run_passes(state_->module, list, options);
+  if (!is_planned(module)) {
+    const compiler::Pass* const list[] = {compiler::find_pass("differentiate"),
+                                          compiler::find_pass("expand")};
+    compiler::run_passes(state_->module, list, options);
+  }
   state_->func = state_->module.find(func);
   state_->assigned = assigned_globals(state_->module, *state_->func);
   const ir::Printer printer(state_->module, *state_->func);

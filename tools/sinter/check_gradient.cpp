@@ -91,6 +91,7 @@ GradientCheck::GradientCheck(const ir::Module& module, const std::string& func) 
     perturb(to.funcs[0], x);
     lower_gradients(to);
   }
+  if (gradients.empty()) return;
   backward_ = only(module, func, std::move(gradients));
   lower_gradients(backward_);
 }

@@ -80,4 +80,29 @@ std::vector<const compiler::Pass*> passes_until(std::string_view last,
   return list;
 }
 
+bool is_planned(const ir::Module& module) {
+  bool planned = !module.funcs.empty(), lowered = false;
+  for (const ir::Func& func : module.funcs) {
+    planned = planned && func.planned();
+    lowered = lowered || func.planned();
+    for (const ir::Op& op : func.body) {
+      lowered = lowered || op.kind == ir::OpKind::kernel || op.kind == ir::OpKind::barrier;
+    }
+  }
+  if (lowered && !planned) {
+    throw Error("the module has kernels or barriers but not every function has a plan")
+        .help("start from the module as recorded, or run sinter opt --passes=plan_memory first");
+  }
+  return planned;
+}
+
+std::unique_ptr<compiler::Executable> compile_native(const ir::Module& module,
+                                                     const std::string& func,
+                                                     compiler::Options options) {
+  options.interpret = false;
+  if (!is_planned(module)) return compiler::compile(module, func, options);
+  options.max_batch = find_func(module, func).max_batch;
+  return compiler::make_native(module, func, options);
+}
+
 }  // namespace sinter::command

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "compiler/compile.h"
 #include "compiler/options.h"
 #include "compiler/pipeline.h"
 #include "ir/graph.h"
@@ -50,5 +52,14 @@ const compiler::Pass* find_pass(const std::string& name);
 // The passes of the pipeline up to and including `last`, less those that are off and not required.
 std::vector<const compiler::Pass*> passes_until(std::string_view last,
                                                 const compiler::Options& options);
+
+// Whether every function is planned: the pipeline has run. Error where one has kernels but no plan.
+bool is_planned(const ir::Module& module);
+
+// Native code of a function of a module as recorded or as planned; a planned function brings its
+// own max_batch.
+std::unique_ptr<compiler::Executable> compile_native(const ir::Module& module,
+                                                     const std::string& func,
+                                                     compiler::Options options);
 
 }  // namespace sinter::command

@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "compiler/compile.h"
 #include "ir/text.h"
 #include "tools/sinter/command.h"
 
@@ -36,6 +35,10 @@ struct Dump {
         write_text("-", code(module, options));
         continue;
       }
+      if (s.last_pass[0] != '\0' && is_planned(module)) {
+        throw Error("the module is planned already")
+            .help("its stages are forward (as it is), llvm and asm");
+      }
       if (s.last_pass[0] != '\0') {
         compiler::run_passes(module, passes_until(s.last_pass, options), options);
       }
@@ -48,11 +51,10 @@ struct Dump {
   // LLVM IR or assembly of one function, or of all, each below a comment with its name.
   std::string code(const ir::Module& module, compiler::Options options) const {
     options.keep_code_text = true;
-    options.interpret = false;
     std::string out;
     for (const ir::Func& f : module.funcs) {
       if (!func.empty() && f.name != func) continue;
-      const auto executable = compiler::compile(module, f.name, options);
+      const auto executable = compile_native(module, f.name, options);
       const bool llvm = stage == "llvm";
       out += fmt::format("{} func @{}\n", llvm ? ";" : "#", f.name);
       out += llvm ? executable->llvm_ir() : executable->assembly();

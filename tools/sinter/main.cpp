@@ -1,6 +1,7 @@
 // The `sinter` command: looks into compilation stage by stage and checks its results.
 #include <cstdio>
 #include <exception>
+#include <new>
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
@@ -30,6 +31,11 @@ int run_command(const sinter::command::Run& run) {
   try {
     return run();
   } catch (const sinter::Error& e) {
+    fmt::print(stderr, "{}\n", e.what());
+    return exit_no;
+  } catch (const std::bad_alloc&) {
+    const sinter::Error e =
+        sinter::Error("not enough memory").help("use smaller shapes or batches");
     fmt::print(stderr, "{}\n", e.what());
     return exit_no;
   } catch (const std::exception& e) {

@@ -33,6 +33,9 @@ struct Opt {
     const compiler::Options options = switches.options();
     std::vector<const compiler::Pass*> list;
     for (const std::string& name : passes) list.push_back(find_pass(name));
+    if (passes.empty() && is_planned(module)) {
+      throw Error("the module is planned already").help("name the passes to run with --passes");
+    }
     if (passes.empty()) list = passes_until(compiler::passes().back().name, options);
     compiler::Observer observer;
     if (print_after_all) {
