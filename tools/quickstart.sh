@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build=build/release
 dump=$build/quickstart-dump
-shown_lines=60
+shown_lines=100
 
 step() { printf '\n==> %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -24,12 +24,14 @@ mkdir -p "$dump"
 SINTER_DUMP=$dump "$build/bin/03_digits"
 
 step "4/4 look: the whole training step after fusion, as the compiler sees it"
-fused=$(find "$dump" -name '*.fused.sir' | sort | sed -n 1p)
+fused=$(find "$dump" -name 'train_step.*.fuse.sir' | sort | sed -n 1p)
 if [[ -z "$fused" ]]; then
-  fail "the example wrote no *.fused.sir into $dump"
+  fail "the example wrote no train_step.*.fuse.sir into $dump"
 fi
-sed -n "1,${shown_lines}p" "$fused"
-total=$(wc -l <"$fused")
+# The globals before the function are the parameters and the optimizer's state.
+step_text=$(sed -n '/^func/,$p' "$fused")
+total=$(wc -l <<<"$step_text")
+sed -n "1,${shown_lines}p" <<<"$step_text"
 if [[ "$total" -gt "$shown_lines" ]]; then
   printf '... %d more lines in %s\n' "$((total - shown_lines))" "$fused"
 fi
