@@ -45,6 +45,7 @@ class Fuser {
 
   void run() {
     find_free_ops();
+    untangle_updates();
     give_results_memory();
     make_groups();
     sink_into_readers();
@@ -78,6 +79,74 @@ class Fuser {
   }
   static size_t idx(ValueId v) { return static_cast<size_t>(v.index); }
 
+  // Two updates that read each other's globals directly (a swap) would each have to run first, and
+  // one that reads a view of its own global would overwrite what it still reads: they take their
+  // new values from memory instead.
+  void untangle_updates() {
+    std::map<ValueId, std::set<ValueId>> reads;  // by assigned global: globals of its new value
+    for (const Op& op : func_.body) {
+      if (op.kind == OpKind::assign) read_directly(op.operands[1], reads[op.operands[0]]);
+    }
+    const auto views_itself = [&](ValueId global) {
+      return std::any_of(func_.body.begin(), func_.body.end(), [&](const Op& op) {
+        return op.kind == OpKind::assign && op.operands[0] == global &&
+               shows(op.operands[1], global);
+      });
+    };
+    const auto tangled = [&](ValueId global) {
+      std::vector<ValueId> todo{global};
+      std::set<ValueId> seen;
+      while (!todo.empty()) {
+        const auto it = reads.find(todo.back());
+        const ValueId here = todo.back();
+        todo.pop_back();
+        if (it == reads.end()) continue;
+        for (ValueId v : it->second) {
+          if (v == here && !views_itself(v)) continue;
+          if (v == global) return true;
+          if (seen.insert(v).second) todo.push_back(v);
+        }
+      }
+      return false;
+    };
+    std::vector<Op*> updates;
+    for (Op& op : func_.body) {
+      if (op.kind == OpKind::assign && tangled(op.operands[0])) updates.push_back(&op);
+    }
+    std::vector<Op> copies;  // of globals, which any place may read
+    for (Op* op : updates) {
+      if (entry(op->operands[1])) copies.push_back(copy_of(op->operands[1]));
+      if (free_[idx(op->operands[1])]) materialize_.insert(op->operands[1]);
+    }
+    func_.body.insert(func_.body.begin(), copies.begin(), copies.end());
+    defs_ = ir::definitions(func_);
+  }
+
+  // Whether a view shows `global` on the way of free ops to `v`.
+  bool shows(ValueId v, ValueId global) const {
+    if (entry(v) || !free_[idx(v)]) return false;
+    const Op& op = *defs_[idx(v)];
+    return std::any_of(op.operands.begin(), op.operands.end(), [&](ValueId operand) {
+      return (operand == global && is_view(op)) || shows(operand, global);
+    });
+  }
+
+  // The globals from which free ops alone compute `v`.
+  void read_directly(ValueId v, std::set<ValueId>& out) const {
+    if (func_[v].def == ValueDef::global) out.insert(v);
+    if (entry(v) || !free_[idx(v)]) return;
+    for (ValueId operand : defs_[idx(v)]->operands) read_directly(operand, out);
+  }
+
+  // A view of the same shape, which `v` becomes: a copy, once it has memory.
+  Op copy_of(ValueId& v) {
+    Op copy{.kind = OpKind::reshape, .operands = {v}};
+    copy.result = func_.add_value(func_.type(v), "", ValueDef::op);
+    v = copy.result;
+    free_.resize(func_.values.size(), true);
+    return copy;
+  }
+
   // Values that must lie in memory although they are free: results, and what ops that read memory
   // find behind their views.
   void give_results_memory() {
@@ -87,18 +156,15 @@ class Fuser {
         continue;
       }
       // A result that is an argument or a global as it came in: copied by a view of the same shape.
-      Op copy{.kind = OpKind::reshape, .operands = {result}};
-      copy.result = func_.add_value(func_.type(result), "", ValueDef::op);
-      result = copy.result;
-      func_.body.push_back(std::move(copy));
+      func_.body.push_back(copy_of(result));
       materialize_.insert(result);
     }
     defs_ = ir::definitions(func_);
-    free_.resize(func_.values.size(), true);
     for (const Op& op : func_.body) {
       if (reads_memory(op)) {
         for (ValueId v : op.operands) need_behind_views(v);
       } else if (is_view(op)) {
+        if (moves_elements(func_, op)) need_behind_views(op.operands[0]);
         // A view that cannot be followed to its buffer makes the views below it real.
         const StoredSet none = stored_if(op.operands[0]);
         std::vector<int> axes(func_.type(op.result).shape.size(), -1);
@@ -159,7 +225,10 @@ class Fuser {
     if (entry(v) || !free_[idx(v)] || materialize_.count(v)) return v;
     if (const auto it = copies.find(v); it != copies.end()) return it->second;
     Op copy = *original_.at(v);
-    for (ValueId& operand : copy.operands) operand = private_copy(operand, group, copies);
+    // What it shows in another order lies in memory; the views in between stay at the top level.
+    if (!is_view(copy) || !moves_elements(func_, copy)) {
+      for (ValueId& operand : copy.operands) operand = private_copy(operand, group, copies);
+    }
     copy.result = func_.add_value(func_.type(v), "", ValueDef::op);
     copies[v] = copy.result;
     copy_of_[copy.result] = v;
@@ -254,6 +323,10 @@ class Fuser {
       why = std::move(analysis.reason);
       return false;
     }
+    if (updates_behind_view(list)) {
+      why = "it updates the global that the kernel reads as a whole";
+      return false;
+    }
     if (reaches(b, a, true) || reaches(a, b, false)) {
       why = "another kernel has to run between the two";
       return false;
@@ -263,6 +336,20 @@ class Fuser {
     from.ops.clear();
     from.alive = false;
     return true;
+  }
+
+  // Whether an op reads from memory, through views at the top level, a global that another assigns:
+  // analyze_kernel sees the view only.
+  bool updates_behind_view(const std::vector<const Op*>& list) const {
+    std::set<ValueId> assigned;
+    for (const Op* op : list) {
+      if (op->kind == OpKind::assign) assigned.insert(op->operands[0]);
+    }
+    return !assigned.empty() && std::any_of(list.begin(), list.end(), [&](const Op* op) {
+      if (!reads_memory(*op) && !is_view(*op)) return false;
+      return std::any_of(op->operands.begin(), op->operands.end(),
+                         [&](ValueId v) { return assigned.count(behind_views(v)) > 0; });
+    });
   }
 
   // Cheap arithmetic on values that are stored anyway moves to its only reader: it is done again

@@ -417,6 +417,13 @@ std::optional<BufferAccess> resolve_access(const Func& func, const std::vector<c
   }
 }
 
+bool moves_elements(const Func& func, const Op& view) {
+  if (view.kind == OpKind::transpose) return true;
+  if (view.kind != OpKind::reshape) return false;
+  std::vector<std::pair<int, int>> pairs;
+  return !match_non_unit(func.type(view.operands[0]).shape, func.type(view.result).shape, pairs);
+}
+
 double kernel_flops(const Func& func, const KernelForm& form, int64_t n) {
   double domain = 1;
   for (const Dim& d : form.domain) domain *= static_cast<double>(d.at(n));

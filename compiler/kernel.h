@@ -94,6 +94,10 @@ std::optional<BufferAccess> resolve_access(const ir::Func& func,
                                            const StoredSet& stored, ir::ValueId value,
                                            std::vector<int> axes);
 
+// Whether a view shows the elements of its operand in an order of their own (a transpose, most
+// reshapes): a kernel can only read that from memory.
+bool moves_elements(const ir::Func& func, const ir::Op& view);
+
 // Floating-point operations of the kernel for n rows (a fused multiply-add counts two).
 double kernel_flops(const ir::Func& func, const KernelForm& form, int64_t n);
 

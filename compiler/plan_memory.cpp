@@ -111,7 +111,7 @@ class Planner {
     }
     std::vector<Op> body;
     std::vector<Touch> running;  // since the last barrier
-    int time = 0;
+    int time = 0, since = 0;  // since: when the kernels in `running` began
     size_t next = 0;
     for (Op& op : func_.body) {
       if (op.kind == OpKind::kernel) {
@@ -126,6 +126,9 @@ class Planner {
           running.clear();
         }
         if (waits || alone) ++time;
+        if (running.empty()) since = time;
+        // Its threads may start right after the barrier, beside all that one thread still runs.
+        if (t.parallel) record(t, since);
         record(t, time);
         running.push_back(std::move(t));
       }
@@ -140,7 +143,8 @@ class Planner {
     for (const std::set<ValueId>* set : {&t.reads, &t.writes}) {
       for (ValueId v : *set) {
         auto [it, fresh] = alive_.try_emplace(v, time, time);
-        it->second.second = time;
+        it->second.first = std::min(it->second.first, time);
+        it->second.second = std::max(it->second.second, time);
       }
     }
   }

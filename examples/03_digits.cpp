@@ -24,7 +24,7 @@ std::vector<int64_t> shuffled(int64_t count, st::Generator& generator) {
   return order;
 }
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const std::string folder = argc > 1 ? argv[1] : SINTER_EXAMPLE_DATA "/mnist";
   const st::Tensor images = st::load_idx(folder + "/t10k-images-idx3-ubyte.gz");
   const st::Tensor labels = st::load_idx(folder + "/t10k-labels-idx1-ubyte.gz", st::DType::i64);
@@ -55,4 +55,7 @@ int main(int argc, char** argv) {
   }
   trainer.evaluate(test_x, test_y);
   fmt::print("test accuracy: {:.2f} %\n", 100 * trainer.metric("accuracy"));
+} catch (const st::Error& error) {
+  fmt::print(stderr, "{}\n", error.what());
+  return 1;
 }

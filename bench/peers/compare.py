@@ -3,8 +3,10 @@
 
   compare.py --peer FILE... [--sinter FILE...]
 
-Each figure is the median over the rounds of the rounds' medians, in us per step. The peer's
-configuration is chosen after the rounds are joined, so that one lucky round does not pick it.
+Each figure is the median over the rounds of the rounds' medians, in us per step, with the least of
+all blocks in brackets. The peer's configuration is chosen after the rounds are joined, so that one
+lucky round does not pick it. The share of the floor is that of the median. A `step` of Sinter always
+returns its loss, so it stands beside the peer's `step` and its `step_read`.
 """
 import argparse
 import json
@@ -32,6 +34,32 @@ def cell(value, form="{:.3f}"):
     return "-" if value is None else form.format(value)
 
 
+def both(median, entries, config=None):
+    if median is None:
+        return "-"
+    least = min((e["configs"][config] if config else e)["us_min"] for e in entries)
+    return f"{cell(median)} ({cell(least)})"
+
+
+def first_steps(files):
+    """{workload/first_step_ms: (joined median, least)} of the rounds that have it."""
+    keys = {k for f in files for k in f.get("first_step", {})}
+    found = {k: [f["first_step"][k] for f in files if k in f.get("first_step", {})] for k in keys}
+    return {k: (joined(e, "ms_median"), min(x["ms_min"] for x in e)) for k, e in found.items()}
+
+
+def print_first_steps(peers, sinters, name):
+    ours, theirs = first_steps(sinters), first_steps(peers)
+    if not ours and not theirs:
+        return
+    print(f"\n| new process to first trained step | Sinter ms | {name} ms | peer / Sinter |")
+    print("|---|---|---|---|")
+    for key in sorted(ours.keys() | theirs.keys()):
+        cells = [f"{e[key][0]:.0f} ({e[key][1]:.0f})" if key in e else "-" for e in (ours, theirs)]
+        ratio = theirs[key][0] / ours[key][0] if key in ours and key in theirs else None
+        print(f"| {key.split('/')[0]} | {cells[0]} | {cells[1]} | {cell(ratio, '{:.0f}x')} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--peer", nargs="+", required=True, metavar="FILE")
@@ -40,22 +68,27 @@ def main():
     peers, sinters = load(args.peer), load(args.sinter)
 
     name = peers[0]["peer"]
-    print(f"| workload | Sinter us | {name} us | peer / Sinter | % of floor | peer's best |")
-    print("|---|---|---|---|---|---|")
+    print(f"| workload | Sinter us | {name} us | peer / Sinter | floor us | % of floor "
+          "| peer's best |")
+    print("|---|---|---|---|---|---|---|")
     impossible = []
     keys = list(peers[0]["workloads"])
     keys += [k for k in (sinters[0]["workloads"] if sinters else {}) if k not in keys]
     for key in keys:
-        ours = [s["workloads"][key] for s in sinters if key in s["workloads"]]
+        own = key.removesuffix("_read")
+        ours = [s["workloads"][own] for s in sinters if own in s["workloads"]]
         theirs = [p["workloads"][key] for p in peers if key in p["workloads"]]
         us = joined(ours) if ours else None
         config, peer_us = best_config(theirs) if theirs else ("-", None)
         ratio = peer_us / us if us and peer_us else None
-        floor = joined(ours, "floor_us") / us * 100 if us and "floor_us" in ours[0] else None
-        if floor and floor > 100:
+        # The least floor: other programs make a machine seem slower, never faster.
+        floor = min((e["floor_us"] for e in ours), default=None)
+        if floor and floor > us:
             impossible.append(key)
-        print(f"| {key} | {cell(us)} | {cell(peer_us)} | {cell(ratio, '{:.2f}x')} "
-              f"| {cell(floor, '{:.0f}')} | {config} |")
+        print(f"| {key} | {both(us, ours)} | {both(peer_us, theirs, config)} "
+              f"| {cell(ratio, '{:.2f}x')} | {cell(floor)} "
+              f"| {cell(floor and floor / us * 100, '{:.1f}')} | {config} |")
+    print_first_steps(peers, sinters, name)
     if sinters and sinters[0].get("machine"):
         print("\nmachine: " + ", ".join(f"{k} {v}" for k, v in sinters[0]["machine"].items()))
     if impossible:

@@ -2,6 +2,7 @@
 """JAX on the bench's workloads: time per training step on the CPU, in JAX's best configuration.
 
   jax_peer.py [--workloads W1,W6] [--blocks N] [--json FILE]   time
+                                        [--first-step]         and from a new process to its loss
   jax_peer.py --weights DIR [--x64]                            check loss curves, no timing
 
 `step` is one jit call per step with donated buffers, loss left unread; `step_read` reads each loss
@@ -99,9 +100,8 @@ def time_blocks(body, steps, blocks):
     return times[1:]
 
 
-def time_workload(spec, run, blocks):
-    """{"step" | "step_read" | "steps": us per step of each block}."""
-    import jax
+def make_training(spec, run):
+    """(fresh, x, y): fresh() makes [params, state, loss]."""
     import jax.numpy as jnp
     import numpy as np
 
@@ -120,7 +120,15 @@ def time_workload(spec, run, blocks):
     else:
         x = jnp.asarray(rng.uniform(0, 1, (batch, sizes[0])), jnp.float32)
         y = jnp.asarray(rng.integers(0, sizes[-1], batch), jnp.int32)
+    return fresh, x, y
 
+
+def time_workload(spec, run, blocks):
+    """{"step" | "step_read" | "steps": us per step of each block}."""
+    import jax
+    import numpy as np
+
+    fresh, x, y = make_training(spec, run)
     step = make_step(spec["loss"], run)
     one = jax.jit(step, donate_argnums=(0, 1))
     loop = lambda params, state, loss, x, y: jax.lax.fori_loop(
@@ -149,6 +157,32 @@ def time_workload(spec, run, blocks):
         if not np.isfinite(float(held[2])):
             sys.exit(f"the loss is {float(held[2])}")
     return times
+
+
+def first_step_child(workload):
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    spec, run = WORKLOADS[workload], OPTIMIZERS["sgd"]
+    fresh, x, y = make_training(spec, run)
+    params, state, _ = fresh()
+    one = jax.jit(make_step(spec["loss"], run), donate_argnums=(0, 1))
+    print(float(one(params, state, x, y)[2]), flush=True)
+
+
+def time_first_step(workload, repeats):
+    """ms from starting a process to the loss of its first step, after one that is not counted."""
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        command = [sys.executable, __file__, "--first-step-child", workload]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE)
+        child.stdout.readline()
+        times.append((time.perf_counter() - start) * 1e3)
+        child.stdout.read()
+        if child.wait():
+            sys.exit(f"the first step of {workload} failed")
+    return times[1:]
 
 
 def run_config(args):
@@ -195,6 +229,11 @@ def time_all(args):
     from importlib.metadata import version
 
     result = dict(peer=f"JAX {version('jax')}", blocks=args.blocks, workloads=workloads)
+    if args.first_step:
+        times = {w: time_first_step(w, repeats=3) for w in args.workloads.split(",")}
+        result["first_step"] = {
+            f"{w}/first_step_ms": dict(ms_median=round(statistics.median(t), 1),
+                                       ms_min=round(min(t), 1)) for w, t in times.items()}
     text = json.dumps(result, indent=1)
     print(text)
     if args.json:
@@ -255,9 +294,14 @@ def main():
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
     parser.add_argument("--weights", metavar="DIR", help="check the loss curves of this training")
     parser.add_argument("--x64", action="store_true", help="with --weights: compute in float64")
+    parser.add_argument("--first-step", action="store_true",
+                        help="time a new process to its first step, too")
+    parser.add_argument("--first-step-child", help=argparse.SUPPRESS)
     parser.add_argument("--config", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.config:
+    if args.first_step_child:
+        first_step_child(args.first_step_child)
+    elif args.config:
         run_config(args)
     elif args.weights:
         check_curves(args)

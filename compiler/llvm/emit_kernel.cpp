@@ -129,7 +129,7 @@ void KernelEmitter::choose_tile() {
   }
   rows_outer_ = form_.row_reduces || (!form_.root && !form_.col_reduces && form_.rank() > 1) ||
                 (one_panel_ && !form_.col_reduces) ||
-                (form_.root && form_.root->kind == OpKind::gather);
+                (form_.root && form_.root->kind == OpKind::gather && !form_.col_reduces);
   // With rows outside and several panels, rows are taken one by one.
   if (rows_outer_ && !one_panel_) tile_rows_ = 1;
   if (product && depth_ < 0) {
@@ -271,10 +271,6 @@ void KernelEmitter::emit_rows_outer() {
   Value* first = builder_.CreateMul(begin, i64(tile_rows_));
   Value* last = builder_.CreateMul(end, i64(tile_rows_));
   last = builder_.CreateSelect(builder_.CreateICmpSLT(last, rows_), last, rows_);
-  if (form_.rank() < 2) {
-    first = i64(0);
-    last = i64(1);
-  }
   Carried none;
   if (!one_panel_) {
     row_blocks(first, last, none, [&](int, Value* row, Carried&) { wide_row(row); });
@@ -307,7 +303,7 @@ void KernelEmitter::wide_row(Value* row) {
       if (k.role == Role::row_reduce && k.phase == phase + 1) reductions.push_back(&k);
     }
     const auto needs_columns = [&](const KernelOp& k) {
-      return k.phase == phase && by_column(k.varies) &&
+      return store_phase(k) == phase && by_column(k.varies) &&
              (k.role == Role::assign || is_output(k.op->result));
     };
     const bool stores = std::any_of(form_.ops.begin(), form_.ops.end(), needs_columns);

@@ -92,6 +92,10 @@ class KernelEmitter {
   void remember(ir::ValueId v, int r, int c, Value* value);
   void ask_for(uint32_t exactly, int phase);  // computes what varies along just these axes
   void emit_stores(int phase);
+  // Updates wait for the last phase: every phase reads its row from memory again.
+  int store_phase(const KernelOp& k) const {
+    return k.role == Role::assign ? form_.phases - 1 : k.phase;
+  }
   void emit_late_stores();
   void store_all(const std::vector<const KernelOp*>& sinks);
   std::vector<Access> targets(const KernelOp& k);

@@ -183,7 +183,7 @@ std::vector<KernelEmitter::Access> KernelEmitter::targets(const KernelOp& k) {
 void KernelEmitter::emit_stores(int phase) {
   std::vector<const KernelOp*> sinks;
   for (const KernelOp& k : form_.ops) {
-    if (k.late || (phase >= 0 && (k.phase != phase || !by_column(k.varies)))) continue;
+    if (k.late || (phase >= 0 && (store_phase(k) != phase || !by_column(k.varies)))) continue;
     if (k.role == Role::assign || is_output(k.op->result)) sinks.push_back(&k);
   }
   store_all(sinks);
