@@ -234,6 +234,7 @@ class Analyzer {
       }
       const auto it = axis_of_.find(classes_.find(classes_.node(v, i)));
       if (it == axis_of_.end()) {
+        if (shape(v) == form_.domain) return no("it runs over rows of its own");
         return no(fmt::format("it runs over {}, not over {}", to_string(shape(v)),
                               to_string(form_.domain)));
       }
@@ -422,6 +423,11 @@ bool moves_elements(const Func& func, const Op& view) {
   if (view.kind != OpKind::reshape) return false;
   std::vector<std::pair<int, int>> pairs;
   return !match_non_unit(func.type(view.operands[0]).shape, func.type(view.result).shape, pairs);
+}
+
+bool reads_memory(const Op& op) {
+  return op.kind == OpKind::contraction || op.kind == OpKind::gather ||
+         op.kind == OpKind::scatter_add;
 }
 
 double kernel_flops(const Func& func, const KernelForm& form, int64_t n) {

@@ -98,6 +98,9 @@ std::optional<BufferAccess> resolve_access(const ir::Func& func,
 // reshapes): a kernel can only read that from memory.
 bool moves_elements(const ir::Func& func, const ir::Op& view);
 
+// Whether the op's operands come from memory: a contraction, a gather, a scatter_add.
+bool reads_memory(const ir::Op& op);
+
 // Floating-point operations of the kernel for n rows (a fused multiply-add counts two).
 double kernel_flops(const ir::Func& func, const KernelForm& form, int64_t n);
 

@@ -1,0 +1,510 @@
+// Fusion and memory planning keep the meaning of a program: random programs that look like training
+// steps are run as recorded, with the memory of the plan (updates in place, values at their offsets
+// in one arena), and compiled.
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+#include "compiler/compile.h"
+#include "compiler/kernel.h"
+#include "compiler/pipeline.h"
+#include "ir/interpret.h"
+#include "ir/op.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+
+namespace sinter::compiler {
+
+namespace {
+
+using namespace ir;
+using Values = std::vector<Array<double>>;
+
+// ---- Random programs --------------------------------------------------------------------------
+
+// A training step: a net of random parts on x [n, features], a loss, gradients and updates.
+class RandomStep {
+ public:
+  RandomStep(uint64_t seed, DType dtype) : random_(seed), dtype_(dtype) {}
+
+  Module make() {
+    func_index_ = 0;
+    module_.funcs.emplace_back().name = "step";
+    // Globals first: a Builder keeps pointers into the module.
+    const int64_t features = pick(1, 9);
+    Func& func = module_.funcs[0];
+    const Expr x = argument({batch_dim, features}, "x");
+    const Expr rate = argument({}, "rate");
+    Expr h = x;
+    const int64_t layers = pick(1, 3);
+    for (int64_t i = 0; i < layers; ++i) h = layer(h);
+    const Expr loss = loss_of(h);
+    func.results.push_back(loss.id());
+    // Each parameter takes one of several kinds of update.
+    for (const ValueId weight : weights_) update(Expr(builder(), weight), loss, rate);
+    scalar_state(rate);
+    if (chance(3)) func.results.push_back(h.id());
+    if (chance(4)) func.results.push_back(weights_[0]);
+    if (chance(4)) func.results.push_back(loss.id());
+    if (chance(4)) func.results.push_back(func.args[0]);
+    // A value made from a parameter that has its update already.
+    if (chance(2)) {
+      const Expr w(builder(), weights_[index(weights_.size())]);
+      func.results.push_back(sum(w * w, all_axes(w), false).id());
+    }
+    return std::move(module_);
+  }
+
+ private:
+  int64_t pick(int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(random_() % static_cast<uint64_t>(high - low + 1));
+  }
+  bool chance(int64_t one_in) { return pick(1, one_in) == 1; }
+  size_t index(size_t count) { return static_cast<size_t>(pick(0, int64_t(count) - 1)); }
+  // One Builder for all: Func lives in the module, which does not move.
+  Builder& builder() {
+    if (!builder_) builder_.emplace(module_, module_.funcs[0]);
+    return *builder_;
+  }
+  Expr argument(Shape shape, const std::string& name) {
+    return {builder(), module_.funcs[0].add_argument({dtype_, std::move(shape)}, name)};
+  }
+  Expr state(Shape shape, const std::string& name) {
+    const int global = module_.add_global(fmt::format("{}{}", name, module_.globals.size()),
+                                          {dtype_, std::move(shape)});
+    return {builder(), module_.global_value(module_.funcs[0], global)};
+  }
+  Expr parameter(Shape shape) {
+    const Expr p = state(std::move(shape), "w");
+    weights_.push_back(p.id());
+    return p;
+  }
+  static std::vector<int64_t> all_axes(Expr x) {
+    std::vector<int64_t> axes;
+    for (int i = 0; i < x.type().rank(); ++i) axes.push_back(i);
+    return axes;
+  }
+  Expr apply(OpKind kind, const std::vector<Expr>& x, Attrs attrs = {}) {
+    return builder().apply(kind, x, std::move(attrs));
+  }
+
+  // [n, a] to [n, b].
+  Expr layer(Expr h) {
+    const Dim width = h.type().shape[1];
+    switch (pick(0, 12)) {
+      case 0: {  // two layers with one weight
+        const Expr w = parameter({width, width}), b = parameter({width});
+        h = apply(OpKind::tanh, {apply(OpKind::linear, {h, w, b})});
+        return apply(OpKind::linear, {h, w, b});
+      }
+      case 1: return apply(OpKind::softmax, {h}, {{"axis", int64_t{1}}});
+      case 2: return h - sum(h, {1}, true) / static_cast<double>(width.scale);
+      case 3: {  // centred over the batch
+        const Expr mean = sum(h, {0}, true) / builder().extent({batch_dim}, dtype_);
+        return h - mean;
+      }
+      case 4: {
+        const Expr scale = parameter({width});
+        return h * scale + parameter({Dim{1}, width});
+      }
+      case 5: {  // gated by a comparison
+        const Expr zero = builder().scalar(0, dtype_);
+        return select(less(h, zero), h * parameter({}), h);
+      }
+      case 6: {  // a view of three axes and back
+        const Expr wide = reshape(h, {batch_dim, Dim{1}, width});
+        const Expr mixed = wide * parameter({Dim{2}, width});
+        return sum(mixed, {1}, false);
+      }
+      case 7: {  // transposed and back
+        const Expr t = transpose(h, {1, 0});
+        const Expr scaled = t * parameter({width, Dim{1}});
+        return transpose(scaled, {1, 0}) + h;
+      }
+      case 8: {  // columns in another order of memory
+        const Expr t = transpose(exp(h * 0.1), {1, 0});
+        return transpose(reshape(reshape(t, {width, Dim{1}, batch_dim}), {width, batch_dim}), {1, 0});
+      }
+      case 9: {  // rows of a table, chosen by what h looks like
+        const Expr rows = argmax(h, 1);
+        return h + apply(OpKind::gather, {parameter({width, width}), rows});
+      }
+      case 10: {
+        const Expr most = ir::max(h, 1, true);
+        return h / (1.0 + most * most);
+      }
+      default: {
+        const Dim out{pick(1, 3) == 1 ? pick(30, 40) : pick(1, 12)};
+        const Expr w = parameter({out, width}), b = parameter({out});
+        h = apply(OpKind::linear, {h, w, b});
+        return chance(2) ? apply(OpKind::relu, {h}) : apply(OpKind::tanh, {h});
+      }
+    }
+  }
+
+  Expr loss_of(Expr h) {
+    if (weights_.empty()) h = h * parameter({});
+    switch (pick(0, 3)) {
+      case 0: {
+        const Expr target = argument(h.type().shape, "y");
+        return apply(OpKind::mse_loss, {h, target});
+      }
+      case 1: {
+        Expr labels = argmax(argument(h.type().shape, "y"), 1);
+        return apply(OpKind::cross_entropy, {h, labels});
+      }
+      case 2: return sum(h * h, {0, 1}, false) / builder().extent({batch_dim}, dtype_);
+      default: {
+        const Expr logs = apply(OpKind::log_softmax, {h}, {{"axis", int64_t{1}}});
+        return sum(logs * argument(h.type().shape, "y"), {0, 1}, false) * 0.01;
+      }
+    }
+  }
+
+  void assign(Expr to, Expr value) { builder().create(OpKind::assign, {to.id(), value.id()}); }
+
+  void update(Expr w, Expr loss, Expr rate) {
+    const Expr g = apply(OpKind::gradient, {loss, w});
+    switch (pick(0, 4)) {
+      case 0: return;  // frozen
+      case 1: {        // momentum
+        const Expr v = state(w.type().shape, "v");
+        const Expr next = v * 0.9 + g;
+        assign(v, next);
+        return assign(w, w - rate * next);
+      }
+      case 2: {  // moments as in Adam
+        const Expr m = state(w.type().shape, "m"), v = state(w.type().shape, "s");
+        const Expr m2 = 0.9 * m + 0.1 * g, v2 = 0.99 * v + 0.01 * (g * g);
+        assign(m, m2);
+        assign(v, v2);
+        return assign(w, w - rate * m2 / (sqrt(sqrt(v2 * v2)) + 1e-3));
+      }
+      case 3: {  // scaled by the length of the gradient
+        const Expr length = sum(g * g, all_axes(g), false);
+        return assign(w, w - rate * g / (1.0 + length));
+      }
+      default: return assign(w, w - rate * g);
+    }
+  }
+
+  // Scalars that read each other, as in a pair of coupled recurrences.
+  void scalar_state(Expr rate) {
+    if (chance(2)) {
+      const Expr a = state({}, "a"), b = state({}, "b");
+      assign(a, a + rate * b);
+      assign(b, b - rate * a);
+    }
+    if (chance(4)) {
+      const Expr p = state({Dim{3}, Dim{4}}, "p"), q = state({Dim{3}, Dim{4}}, "q");
+      assign(p, q);
+      assign(q, p);
+    }
+    if (chance(4)) {
+      const Expr p = state({Dim{5}, Dim{5}}, "p");
+      assign(p, transpose(p, {1, 0}));
+    }
+    if (chance(4)) {  // a row that is read again after its first sum
+      const Expr p = state({Dim{3}, Dim{pick(2, 90)}}, "p");
+      const Expr next = p * 0.5;
+      assign(p, next);
+      module_.funcs[0].results.push_back(apply(OpKind::softmax, {next}, {{"axis", int64_t{1}}}).id());
+    }
+  }
+
+  std::mt19937_64 random_;
+  DType dtype_;
+  Module module_;
+  int func_index_ = 0;
+  std::optional<Builder> builder_;
+  std::vector<ValueId> weights_;
+};
+
+Array<double> random_array(const Type& type, int64_t n, std::mt19937_64& random) {
+  Array<double> out(type.dtype, type.dims(n));
+  // Multiples of 1/64 are the same in f32 and f64.
+  for (double& v : out.f) v = static_cast<double>(random() % 129) / 64 - 1;
+  for (int64_t& v : out.i) v = static_cast<int64_t>(random() % 3);
+  return out;
+}
+
+struct Inputs {
+  Values args, globals;
+};
+Inputs inputs_for(const Module& module, int64_t n, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  Inputs out;
+  const Func& f = module.funcs[0];
+  for (ValueId v : f.args) out.args.push_back(random_array(f.type(v), n, random));
+  for (const Global& g : module.globals) out.globals.push_back(random_array(g.type, n, random));
+  return out;
+}
+
+// ---- Execution with the memory of the plan ----------------------------------------------------
+
+// Runs a planned function kernel by kernel: outputs go to their bytes in the arena, updates to the
+// globals at once. Between barriers, kernels of which one is parallel run in the opposite order if
+// nothing says otherwise: threads that skip what is not theirs may do so.
+class PlannedRun {
+ public:
+  PlannedRun(const Module& module, Inputs inputs, int64_t n)
+      : module_(module),
+        func_(module.funcs[0]),
+        in_(std::move(inputs)),
+        n_(n),
+        defs_(definitions(func_)),
+        arena_(static_cast<size_t>(func_.arena_bytes) + 8, 0xFF) {}
+
+  // `backwards`: kernels between two barriers in reverse, as far as one of a pair is parallel.
+  void run(bool backwards) {
+    std::vector<const Op*> region;
+    for (const Op& op : func_.body) {
+      if (op.kind == OpKind::kernel) region.push_back(&op);
+      if (op.kind == OpKind::barrier) run_region(region, backwards);
+    }
+    run_region(region, backwards);
+  }
+
+  Values results() {
+    Values out;
+    for (ValueId v : func_.results) out.push_back(load(v));
+    return out;
+  }
+  const Values& globals() const { return in_.globals; }
+
+ private:
+  // Serial kernels keep their order, as one thread runs them.
+  void run_region(std::vector<const Op*>& region, bool backwards) {
+    const auto parallel = [](const Op* op) { return op->attrs.flag("parallel"); };
+    if (backwards) {
+      std::vector<const Op*> order;
+      for (size_t i = region.size(); i-- > 0;) {
+        if (parallel(region[i])) order.push_back(region[i]);
+      }
+      for (const Op* op : region) {
+        if (!parallel(op)) order.push_back(op);
+      }
+      region = order;
+    }
+    for (const Op* kernel : region) run_kernel(*kernel);
+    region.clear();
+  }
+
+  void run_kernel(const Op& kernel) {
+    std::map<ValueId, Array<double>> local;
+    std::vector<std::pair<size_t, Array<double>>> updates;
+    const auto read = [&](ValueId v) {
+      const auto it = local.find(v);
+      return it != local.end() ? it->second : load(v);
+    };
+    for (const Op& op : kernel.body) {
+      if (op.kind == OpKind::assign) {
+        updates.emplace_back(static_cast<size_t>(func_[op.operands[0]].index),
+                             read(op.operands[1]));
+        continue;
+      }
+      Values operands;
+      std::vector<const Array<double>*> pointers;
+      for (ValueId v : op.operands) operands.push_back(read(v));
+      for (const Array<double>& a : operands) pointers.push_back(&a);
+      local[op.result] = evaluate<double>(op, func_.type(op.result), pointers, n_);
+    }
+    for (ValueId v : kernel.outputs) store(v, local.at(v));
+    for (auto& [global, value] : updates) in_.globals[global] = std::move(value);
+  }
+
+  Array<double> load(ValueId v) {
+    const ValueInfo& info = func_[v];
+    if (info.def == ValueDef::argument) return in_.args[static_cast<size_t>(info.index)];
+    if (info.def == ValueDef::global) return in_.globals[static_cast<size_t>(info.index)];
+    if (const auto it = results_.find(v); it != results_.end()) return it->second;
+    const Op* op = defs_[static_cast<size_t>(v.index)];
+    if (!info.storage) {
+      // A view at the top level; anything else without memory is a bug.
+      if (!op || !def(*op).is(Trait::view)) throw Error("a read of what is not stored").help("");
+      const Array<double> from = load(op->operands[0]);
+      return evaluate<double>(*op, info.type, {&from}, n_);
+    }
+    Array<double> out(info.type.dtype, info.type.dims(n_));
+    const unsigned char* at = &arena_[static_cast<size_t>(info.storage->offset)];
+    const size_t size = dtype_size(info.type.dtype);
+    // f32 and narrow integers keep the precision of the oracle in the host's own array; the bytes
+    // hold its number, so that whoever overwrites them is found out.
+    const auto found = kept_.find(v);
+    if (found == kept_.end()) throw Error("a read before the write").help("");
+    for (size_t i = 0; i < out.size(); ++i) {
+      unsigned char mark[8];
+      mark_of(v, i, mark);
+      if (std::memcmp(at + i * size, mark, size) != 0) {
+        throw Error("value {} is overwritten while alive, or was not written", v.index).help("");
+      }
+    }
+    return found->second;
+  }
+
+  void store(ValueId v, const Array<double>& value) {
+    const ValueInfo& info = func_[v];
+    if (!info.storage) {
+      results_[v] = value;
+      return;
+    }
+    if (info.storage->offset % 64 != 0) throw Error("an unaligned offset").help("");
+    const size_t size = dtype_size(info.type.dtype);
+    for (size_t i = 0; i < value.size(); ++i) {
+      unsigned char mark[8];
+      mark_of(v, i, mark);
+      std::memcpy(&arena_.at(static_cast<size_t>(info.storage->offset) + i * size), mark, size);
+    }
+    kept_[v] = value;
+  }
+
+  // Bytes that only element i of v leaves (up to chance for one-byte elements).
+  static void mark_of(ValueId v, size_t i, unsigned char* out) {
+    const uint64_t mark =
+        (uint64_t(v.index) * 0x9E3779B97F4A7C15u) ^ ((uint64_t(i) + 1) * 0xD1B54A32D192ED03u);
+    std::memcpy(out, &mark, 8);
+  }
+
+  const Module& module_;
+  const Func& func_;
+  Inputs in_;
+  int64_t n_;
+  std::vector<const Op*> defs_;
+  std::vector<unsigned char> arena_;
+  std::map<ValueId, Array<double>> kept_, results_;
+};
+
+// ---- Comparison -------------------------------------------------------------------------------
+
+double scale_of(const Array<double>& a) {
+  double out = 1;
+  for (double v : a.f) out = std::max(out, std::abs(v));
+  return out;
+}
+
+// The first difference, in words; empty if there is none.
+std::string difference(const Values& got, const Values& want, double tolerance) {
+  if (got.size() != want.size()) return "another number of values";
+  for (size_t k = 0; k < got.size(); ++k) {
+    if (got[k].dims != want[k].dims || got[k].i != want[k].i) return fmt::format("value {}", k);
+    const double limit = tolerance * scale_of(want[k]);
+    for (size_t i = 0; i < got[k].f.size(); ++i) {
+      const double a = got[k].f[i], b = want[k].f[i];
+      if (!(std::abs(a - b) <= limit) && !(std::isnan(a) && std::isnan(b))) {
+        return fmt::format("value {}, element {}: {} instead of {}", k, i, a, b);
+      }
+    }
+  }
+  return {};
+}
+
+struct Run {
+  Values results, globals;
+};
+
+std::string difference(const Run& got, const Run& want, double tolerance) {
+  std::string out = difference(got.results, want.results, tolerance);
+  if (!out.empty()) return "results: " + out;
+  out = difference(got.globals, want.globals, tolerance);
+  return out.empty() ? out : "globals: " + out;
+}
+
+template <class T>
+std::vector<unsigned char> bytes_of(const std::vector<double>& values) {
+  const std::vector<T> narrow(values.begin(), values.end());
+  std::vector<unsigned char> out(narrow.size() * sizeof(T));
+  if (!out.empty()) std::memcpy(out.data(), narrow.data(), out.size());
+  return out;
+}
+template <class T>
+void read_back(const std::vector<unsigned char>& bytes, std::vector<double>& values) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    T v;
+    std::memcpy(&v, &bytes[i * sizeof(T)], sizeof(T));
+    values[i] = static_cast<double>(v);
+  }
+}
+
+// Programs here hold floats only, apart from what they compute inside.
+Run run_compiled(Executable& executable, const Func& func, const std::vector<Global>& globals,
+                 const Inputs& in, int64_t n) {
+  std::vector<std::vector<unsigned char>> memory;
+  const auto add = [&](const Type& type, const Array<double>* value) {
+    if (!value) {
+      memory.emplace_back(static_cast<size_t>(type.bytes(n)), 0xFF);
+    } else {
+      memory.push_back(type.dtype == DType::f32 ? bytes_of<float>(value->f)
+                                                : bytes_of<double>(value->f));
+    }
+  };
+  for (size_t i = 0; i < func.args.size(); ++i) add(func.type(func.args[i]), &in.args[i]);
+  for (size_t i = 0; i < globals.size(); ++i) add(globals[i].type, &in.globals[i]);
+  for (ValueId v : func.results) add(func.type(v), nullptr);
+  std::vector<void*> buffers;
+  for (auto& m : memory) buffers.push_back(m.data());
+  executable.run(buffers.data(), n);
+  Run out;
+  const auto take = [&](const Type& type, size_t at) {
+    Array<double> a(type.dtype, type.dims(n));
+    type.dtype == DType::f32 ? read_back<float>(memory[at], a.f)
+                             : read_back<double>(memory[at], a.f);
+    return a;
+  };
+  for (size_t i = 0; i < globals.size(); ++i) {
+    out.globals.push_back(take(globals[i].type, func.args.size() + i));
+  }
+  for (size_t i = 0; i < func.results.size(); ++i) {
+    out.results.push_back(take(func.type(func.results[i]), func.args.size() + globals.size() + i));
+  }
+  return out;
+}
+
+Run interpret_as_recorded(Module module, const Inputs& in, int64_t n) {
+  const Pass* differentiate = find_pass("differentiate");
+  const Pass* list[] = {differentiate};
+  run_passes(module, list, {});
+  Run out{{}, in.globals};
+  out.results = interpret<double>(module, module.funcs[0], in.args, out.globals, n);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("random steps keep their meaning through fusion, planning and code generation") {
+  const int programs = 150;
+  for (int seed = 1; seed <= programs; ++seed) {
+    const DType dtype = seed % 4 == 0 ? DType::f64 : DType::f32;
+    const Module recorded = RandomStep(static_cast<uint64_t>(seed), dtype).make();
+    INFO("seed " << seed << "\n" << print(recorded));
+    ir::verify(recorded);
+    Options options;
+    options.max_batch = 9;
+    options.oversubscribe = true;
+    // Every third program goes without the optional passes: fusion has to take what comes.
+    if (seed % 3 == 0) options.off = {"simplify", "cse"};
+    Module planned = recorded;
+    REQUIRE_NOTHROW(run_pipeline(planned, options));
+    INFO("planned:\n" << print(planned));
+    options.threads = seed % 2 ? 1 : 3;
+    const auto executable = make_native(planned, "step", options);
+    for (int64_t n : {int64_t{1}, int64_t{2} + seed % 6, int64_t{9}}) {
+      INFO("n = " << n);
+      const Inputs in = inputs_for(recorded, n, static_cast<uint64_t>(seed * 100 + n));
+      const Run want = interpret_as_recorded(recorded, in, n);
+      for (bool backwards : {false, true}) {
+        PlannedRun run(planned, in, n);
+        REQUIRE_NOTHROW(run.run(backwards));
+        const Run got{run.results(), run.globals()};
+        REQUIRE(difference(got, want, 1e-9) == "");
+      }
+      const Run got = run_compiled(*executable, planned.funcs[0], planned.globals, in, n);
+      REQUIRE(difference(got, want, dtype == DType::f64 ? 1e-9 : 2e-4) == "");
+    }
+  }
+}
+
+}  // namespace sinter::compiler
