@@ -20,7 +20,8 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 optim::Optimizer optimizer_of(const json& run) {
-  if (run.at("optimizer") == "sgd") return optim::SGD{.lr = run.at("lr"), .momentum = run.at("momentum")};
+  if (run.at("optimizer") == "sgd")
+    return optim::SGD{.lr = run.at("lr"), .momentum = run.at("momentum")};
   const json& betas = run.at("betas");
   return optim::Adam{
       .lr = run.at("lr"), .beta1 = betas.at(0), .beta2 = betas.at(1), .eps = run.at("eps")};
@@ -29,7 +30,8 @@ optim::Optimizer optimizer_of(const json& run) {
 double largest_difference(const Tensor& a, const Tensor& b) {
   const Tensor wide_a = a.to(DType::f64), wide_b = b.to(DType::f64);
   if (wide_a.shape() != wide_b.shape()) {
-    throw Error("one is {}, the other {}", a.type_string(), b.type_string());
+    throw Error("trained {} against stored {}", a.type_string(), b.type_string())
+        .help("name a training whose stored results belong to its training.json");
   }
   double out = 0;
   for (size_t i = 0; i < wide_a.span<double>().size(); ++i) {
@@ -53,7 +55,8 @@ bool check_curves(const std::string& folder, bool print_losses, int threads) {
   ordered_json result;
   bool good = true;
   for (const auto& [name, run] : spec.at("runs").items()) {
-    for (nn::Parameter p : net.parameters()) p.set_value(load_npy(folder + "/" + p.name() + ".npy"));
+    for (nn::Parameter p : net.parameters())
+      p.set_value(load_npy(folder + "/" + p.name() + ".npy"));
     const int64_t batch = run.at("batch");
     Trainer trainer(net, loss_of(spec.at("loss") == "cross_entropy"), optimizer_of(run),
                     {.max_batch = batch, .threads = threads});
@@ -69,8 +72,9 @@ bool check_curves(const std::string& folder, bool print_losses, int threads) {
         largest_difference(Tensor::from(losses), load_npy(stored + "/losses.npy"));
     double weight_difference = 0;
     for (const nn::Parameter& p : net.parameters()) {
-      weight_difference = std::max(weight_difference,
-          largest_difference(p.value(), load_npy(stored + "/" + p.name() + ".npy")));
+      weight_difference =
+          std::max(weight_difference,
+                   largest_difference(p.value(), load_npy(stored + "/" + p.name() + ".npy")));
     }
     // As for the peer: Adam divides by near-zero roots, so single weights may part further.
     const bool agrees = loss_difference < 1e-5 && weight_difference < 1e-3;

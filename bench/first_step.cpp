@@ -1,12 +1,12 @@
 #include "bench/first_step.h"
 
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <cmath>
 #include <string>
+
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <sinter/error.h>
 
@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 
 double once(std::string_view workload) {
   int ends[2];
-  if (pipe(ends) != 0) throw Error("no pipe for a new process");
+  if (pipe(ends) != 0) throw Error("no pipe for a new process").help("close other programs");
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
@@ -31,8 +31,7 @@ double once(std::string_view workload) {
 
   const Clock::time_point start = Clock::now();
   pid_t child = 0;
-  const int failed =
-      posix_spawn(&child, "/proc/self/exe", &actions, nullptr, arguments, environ);
+  const int failed = posix_spawn(&child, "/proc/self/exe", &actions, nullptr, arguments, environ);
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
   char byte = 0;
@@ -41,7 +40,9 @@ double once(std::string_view workload) {
   close(ends[0]);
   int status = 0;
   if (!failed) waitpid(child, &status, 0);
-  if (!answered || status != 0) throw Error("the new process failed to train {}", workload);
+  if (!answered || status != 0)
+    throw Error("the new process failed to train {}", workload)
+        .help("run sinter_bench --first-step-child {} to see why", workload);
   return seconds * 1e3;
 }
 

@@ -12,11 +12,11 @@ namespace sinter::bench {
 // What a step has to do, however it is compiled. Everything here is a lower bound: work that a
 // clever kernel can fold into other work is left out.
 struct Work {
-  double fmas = 0;         // multiply-adds of all contractions
-  double ops = 0;          // the same, and elementwise operations that nothing absorbs
-  double read_bytes = 0;   // inputs once, and weights once for the forward pass
-  double rmw_bytes = 0;    // whatever the step updates
-  double data_bytes = 0;   // inputs, weights and optimizer state: decides the level of memory
+  double fmas = 0;        // multiply-adds of all contractions
+  double ops = 0;         // the same, and elementwise operations that nothing absorbs
+  double read_bytes = 0;  // inputs once, and weights once for the forward pass
+  double rmw_bytes = 0;   // whatever the step updates
+  double data_bytes = 0;  // inputs, weights and optimizer state: decides the level of memory
 };
 
 // Counts `func` of a module in which gradients are expanded but nothing is fused, for `rows` rows.

@@ -8,9 +8,14 @@ namespace sinter::bench {
 
 namespace {
 
-#define PROBE_TABLE(name, ns)                                                   \
-  constexpr Probes name = {#ns,           ns::fma_registers, ns::fma_loads,     \
-                           ns::fma_and_add, ns::read_sweep,  ns::write_sweep, ns::rmw_sweep}
+#define PROBE_TABLE(name, ns)                 \
+  constexpr Probes name = {#ns,               \
+                           ns::fma_registers, \
+                           ns::fma_loads,     \
+                           ns::fma_and_add,   \
+                           ns::read_sweep,    \
+                           ns::write_sweep,   \
+                           ns::rmw_sweep}
 
 #if defined(__x86_64__)
 #pragma GCC push_options

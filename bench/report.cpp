@@ -24,7 +24,9 @@ std::string cpu_name() {
   return "unknown";
 }
 
-double rounded(double value, int digits) { return std::stod(fmt::format("{:.{}f}", value, digits)); }
+double rounded(double value, int digits) {
+  return std::stod(fmt::format("{:.{}f}", value, digits));
+}
 
 void print_rates(const Rates& rates, int cores) {
   fmt::print("{} core{}: {:.1f} GFLOP/s from registers, {:.1f} with loads; {:.1f} G operations/s\n",
@@ -104,7 +106,8 @@ void Report::write_json(const std::string& path) const {
                       {"bytes", t.work.read_bytes + t.work.rmw_bytes}};
   }
   for (const auto& [key, t] : first_step) {
-    out["first_step"][key] = {{"ms_median", rounded(t.median(), 2)}, {"ms_min", rounded(t.min(), 2)}};
+    out["first_step"][key] = {{"ms_median", rounded(t.median(), 2)},
+                              {"ms_min", rounded(t.min(), 2)}};
   }
   std::ofstream file(path);
   file << out.dump(1) << "\n";

@@ -27,7 +27,8 @@ Timing time_blocks(const std::function<void()>& call, int64_t steps_per_call, in
   int64_t times = 1;
   // The last trial is as long as a block, and warms up for them.
   for (double s = 0; (s = seconds_of(call, times)) < kBlockSeconds;) {
-    times = static_cast<int64_t>(double(times) * std::clamp(kBlockSeconds / s * 1.1, 1.2, 10.0)) + 1;
+    times =
+        static_cast<int64_t>(double(times) * std::clamp(kBlockSeconds / s * 1.1, 1.2, 10.0)) + 1;
   }
   Timing out;
   for (int i = 0; i < blocks; ++i) {
@@ -123,7 +124,9 @@ std::vector<Timed> time_workload(const Workload& w, int blocks, int threads) {
       last = trainer.steps(data.x, data.y, {.batch_size = w.batch, .count = w.per_call});
     };
     Timing step = time_blocks(one, 1, blocks), steps = time_blocks(many, w.per_call, blocks);
-    if (!std::isfinite(last)) throw Error("the loss of {} is {}", w.name, last);
+    if (!std::isfinite(last))
+      throw Error("the loss of {} is {}", w.name, last)
+          .help("run sinter_bench --weights tests/fixtures/regression to see what differs");
 
     // Gradients expanded, nothing fused: each product and each elementwise op once.
     const ir::Module module = ir::parse(trainer.dump("dce"));

@@ -28,8 +28,8 @@ struct Workload {
   std::string_view name;
   std::vector<int64_t> sizes;
   int64_t batch;
-  bool classes;       // cross-entropy over labels; else mean squared error
-  int64_t per_call;   // mini-batches in one call of Trainer::steps
+  bool classes;      // cross-entropy over labels; else mean squared error
+  int64_t per_call;  // mini-batches in one call of Trainer::steps
 };
 
 // All workloads, as in bench/peers/jax_peer.py.

@@ -70,7 +70,7 @@ class Fuser {
       Group group;
       std::map<ValueId, ValueId> copies;
       Op own = op;
-      if (!reads_memory(op)) {
+      if (!reads_memory(op) && !moves_elements(func_, op)) {
         for (ValueId& v : own.operands) v = private_copy(v, group, copies);
       }
       group.ops.insert(add(std::move(own), groups_.size()));
@@ -92,7 +92,7 @@ class Fuser {
     if (const auto it = copies.find(v); it != copies.end()) return it->second;
     Op copy = *original_.at(v);
     // What it shows in another order lies in memory; the views in between stay at the top level.
-    if (!is_view(copy) || !moves_elements(func_, copy)) {
+    if (!moves_elements(func_, copy)) {
       for (ValueId& operand : copy.operands) operand = private_copy(operand, group, copies);
     }
     copy.result = func_.add_value(func_.type(v), "", ValueDef::op);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From nothing to a passed test suite. CI runs this very script.
 #
-#   tools/test.sh           everything below, one after the other
+#   tools/test.sh           --quick and --tsan, one after the other: what CI runs
+#   tools/test.sh --all     everything below
 #   tools/test.sh --quick   all tests, release build
 #   tools/test.sh --asan    the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   tools/test.sh --tsan    the thread-team and loader tests under ThreadSanitizer
@@ -67,11 +68,12 @@ for argument in "$@"; do
     --quick) presets+=(release) ;;
     --asan) presets+=(asan) ;;
     --tsan) presets+=(tsan) ;;
-    -h | --help) sed -n '2,9p' tools/test.sh | sed 's/^# \{0,1\}//'; exit 0 ;;
+    --all) presets+=(release asan tsan) ;;
+    -h | --help) sed -n '2,10p' tools/test.sh | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) printf 'error: unknown argument %s; see tools/test.sh --help\n' "$argument" >&2; exit 2 ;;
   esac
 done
-[[ ${#presets[@]} -gt 0 ]] || presets=(release asan tsan)
+[[ ${#presets[@]} -gt 0 ]] || presets=(release tsan)
 
 step "set-up: install what is missing (tools/setup.sh)"
 tools/setup.sh

@@ -22,6 +22,12 @@ Target make_target(const std::string& cpu) {
   const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple, message);
   SINTER_CHECK(found != nullptr, "no code generator for {}: {}", triple, message);
 
+  // Asked of a plain subtarget: a machine for an unknown name writes warnings to stderr.
+  const std::unique_ptr<llvm::MCSubtargetInfo> plain(found->createMCSubtargetInfo(triple, "", ""));
+  if (!cpu.empty() && !plain->isCPUStringValid(cpu)) {
+    throw Error(fmt::format("unknown processor \"{}\"", cpu))
+        .help("use a name that `llc -mcpu=help` lists, such as x86-64-v3");
+  }
   std::string features;
   if (cpu.empty()) {
     for (const auto& feature : llvm::sys::getHostCPUFeatures()) {
@@ -38,10 +44,6 @@ Target make_target(const std::string& cpu) {
                                                   llvm::Reloc::PIC_, llvm::CodeModel::Small,
                                                   llvm::CodeGenOptLevel::Less));
   const llvm::MCSubtargetInfo* info = target.machine->getMCSubtargetInfo();
-  if (!cpu.empty() && !info->isCPUStringValid(cpu)) {
-    throw Error(fmt::format("unknown processor \"{}\"", cpu))
-        .help("use a name that `llc -mcpu=help` lists, such as x86-64-v3");
-  }
   target.x86 = target.machine->getTargetTriple().isX86();
   if (target.x86) {
     const bool avx512 = info->checkFeatures("+avx512f,+avx512vl,+avx512dq,+avx512bw");

@@ -373,7 +373,8 @@ func @f(%half: f64[]) {{
 }})",
                                                     width));
     const auto size = static_cast<size_t>(3 * width);
-    Values args(1, Array<double>(DType::f64, {})), globals(1, Array<double>(DType::f64, {3, width}));
+    Values args(1, Array<double>(DType::f64, {}));
+    Values globals(1, Array<double>(DType::f64, {3, width}));
     args[0].f = {0.5};
     for (size_t i = 0; i < size; ++i) globals[0].f[i] = std::sin(double(i));
     std::vector<double> w = globals[0].f, y(size);
@@ -385,6 +386,31 @@ func @f(%half: f64[]) {{
     check_close({got}, ir::interpret<double>(module, module.funcs[0], args, globals, 1), 1e-14);
     CHECK(w == globals[0].f);
   }
+}
+
+TEST_CASE("a product that shows a global through a view reads all of its old value") {
+  const ir::Module module = ir::parse(R"(
+global @w : f64[40, 40]
+
+func @f(%x: f64[40, 40]) {
+  %turned = transpose @w {permutation = [1, 0]} : f64[40, 40]
+  %y = contraction %x, %turned {a = [1], b = [0]} : f64[40, 40]
+  %u = sub @w, %y : f64[40, 40]
+  assign @w, %u
+  return
+})");
+  Values args(1, Array<double>(DType::f64, {40, 40})), globals = args;
+  for (size_t i = 0; i < 1600; ++i) {
+    args[0].f[i] = std::cos(double(i));
+    globals[0].f[i] = std::sin(double(i));
+  }
+  std::vector<double> x = args[0].f, w = globals[0].f;
+  void* buffers[] = {x.data(), w.data()};
+  compile(module, "f", {.max_batch = 1, .off = {"simplify"}})->run(buffers, 1);
+  ir::interpret<double>(module, module.funcs[0], args, globals, 1);
+  Array<double> got(DType::f64, {40, 40});
+  got.f = w;
+  check_close({got}, globals, 1e-12);
 }
 
 TEST_CASE("NaN goes through maxima and relu, and comparisons with it do not hold") {
