@@ -50,7 +50,6 @@ class Fuser {
  private:
   struct Group {
     std::set<int> ops;  // positions
-    std::vector<std::string> notes;
     bool alive = true;
   };
 

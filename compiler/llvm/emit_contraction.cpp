@@ -24,6 +24,12 @@ bool is_one(Value* v) {
   return c && c->isOne();
 }
 
+// Whether an operand with these strides varies along any axis of the domain but the last.
+bool any_row_stride(const std::vector<Value*>& strides, int rank) {
+  return rank > 1 && std::any_of(strides.begin(), strides.begin() + rank - 1,
+                                 [](Value* stride) { return stride != nullptr; });
+}
+
 // Fewer products than this are not worth lanes along the summed axis.
 constexpr int64_t short_depth = 4;
 
@@ -105,10 +111,7 @@ void KernelEmitter::hoist_operands() {
   if (depth_ < 0 || depth_ > short_depth || form_.rank() < 2) return;
   for (const Access& f : factors_) {
     Value* stride = f.strides[static_cast<size_t>(form_.columns_axis())];
-    bool varies_by_row = false;
-    for (int i = 0; i + 1 < form_.rank(); ++i) {
-      varies_by_row |= f.strides[static_cast<size_t>(i)] != nullptr;
-    }
+    const bool varies_by_row = any_row_stride(f.strides, form_.rank());
     if (!stride || varies_by_row) continue;
     for (int64_t k = 0; k < depth_; ++k) {
       for (int c = 0; c < tile_.vectors; ++c) {
@@ -145,10 +148,7 @@ void KernelEmitter::outer_form() {
       const Access& f = factors_[side];
       Value* stride =
           form_.rank() > 0 ? f.strides[static_cast<size_t>(form_.columns_axis())] : nullptr;
-      bool varies_by_row = false;
-      for (int i = 0; i + 1 < form_.rank(); ++i) {
-        varies_by_row |= f.strides[static_cast<size_t>(i)] != nullptr;
-      }
+      const bool varies_by_row = any_row_stride(f.strides, form_.rank());
       Value*& value = loaded[{side, varies_by_row ? r : -1, stride ? c : -1}];
       if (value) return value;
       auto* known = llvm::dyn_cast<llvm::ConstantInt>(k);
@@ -219,10 +219,7 @@ void KernelEmitter::dot_form() {
   std::map<std::tuple<int, int, int>, Value*> starts;
   const auto key = [&](int side, int r, int j) {
     const Access& f = factors_[side];
-    bool varies_by_row = false;
-    for (int i = 0; i + 1 < form_.rank(); ++i) {
-      varies_by_row |= f.strides[static_cast<size_t>(i)] != nullptr;
-    }
+    const bool varies_by_row = any_row_stride(f.strides, form_.rank());
     const bool by_col =
         form_.rank() > 0 && f.strides[static_cast<size_t>(form_.columns_axis())] != nullptr;
     return std::tuple<int, int, int>{side, varies_by_row ? r : -1, by_col ? j : -1};

@@ -132,12 +132,9 @@ void KernelEmitter::choose_tile() {
                 (form_.root && form_.root->kind == OpKind::gather && !form_.col_reduces);
   // With rows outside and several panels, rows are taken one by one.
   if (rows_outer_ && !one_panel_) tile_rows_ = 1;
-  if (product && depth_ < 0) {
-    const int chains = tile_rows_ * tile_vectors_;
-    if (!dot_ && chains < 8) depth_split_ = (8 + chains - 1) / chains;
-  } else if (product && !dot_ && depth_ > 16) {
-    const int chains = tile_rows_ * tile_vectors_;
-    if (chains < 8) depth_split_ = (8 + chains - 1) / chains;
+  const int chains = tile_rows_ * tile_vectors_;
+  if (product && !dot_ && (depth_ < 0 || depth_ > 16) && chains < 8) {
+    depth_split_ = (8 + chains - 1) / chains;
   }
 }
 
