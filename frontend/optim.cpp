@@ -44,7 +44,8 @@ void Adam::update(Step& step) const {
     return next;
   };
   const Value correct1 = 1 - next_power("beta1_power", b1);
-  const Value correct2 = sqrt(1 - next_power("beta2_power", b2));
+  // One division for the step, none for each element: sqrt and division are what an update costs.
+  const Value correct2 = 1 / sqrt(1 - next_power("beta2_power", b2));
   const Value scale = rate / correct1;
   for (const Trained& p : step.parameters()) {
     Value g = p.gradient;
@@ -54,7 +55,7 @@ void Adam::update(Step& step) const {
     const Value next_v = b2 * v + (1 - b2) * (g * g);
     step.assign(m, next_m);
     step.assign(v, next_v);
-    step.assign(p.value, p.value - scale * next_m / (sqrt(next_v) / correct2 + epsilon));
+    step.assign(p.value, p.value - scale * next_m / (sqrt(next_v) * correct2 + epsilon));
   }
 }
 
