@@ -68,11 +68,11 @@ void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
   llvm::Type *word = b.getInt64Ty(), *pointer = b.getPtrTy(), *half = b.getInt32Ty();
   auto* type = llvm::FunctionType::get(half, {pointer, half, half}, false);
   auto* kernel_type =
-      llvm::FunctionType::get(b.getVoidTy(), {pointer, pointer, word, word, word}, false);
+      llvm::FunctionType::get(b.getVoidTy(), {pointer, pointer, pointer, word, word, word}, false);
   auto* function = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, func.name, out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   b.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
-  auto* call_type = llvm::StructType::get(pointer, word, pointer, pointer);  // sinter_call
+  auto* call_type = llvm::StructType::get(pointer, word, pointer, pointer, pointer, word);  // sinter_call
   const auto field = [&](llvm::Type* t, unsigned i) {
     return b.CreateLoad(t, b.CreateStructGEP(call_type, function->getArg(0), i));
   };
@@ -82,6 +82,7 @@ void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
   Value* barrier = field(pointer, 3);
   Value *tid = function->getArg(1), *threads = function->getArg(2);
   Value *tid64 = b.CreateSExt(tid, word), *threads64 = b.CreateSExt(threads, word);
+  Value* scratch = b.CreateGEP(b.getInt8Ty(), field(pointer, 4), b.CreateMul(tid64, field(word, 5)));
   DenormalMode denormals(b, target);
 
   const auto wait = out.getOrInsertFunction(
@@ -93,7 +94,7 @@ void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
       if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); });
     } else if (op.kind == ir::OpKind::kernel) {
       const auto kernel = out.getOrInsertFunction(kernel_symbol(func, op), kernel_type);
-      const auto run = [&] { b.CreateCall(kernel, {buffers, arena, n, tid64, threads64}); };
+      const auto run = [&] { b.CreateCall(kernel, {buffers, arena, scratch, n, tid64, threads64}); };
       if (op.attrs.flag("parallel")) {
         run();
       } else {
@@ -128,10 +129,9 @@ std::vector<std::vector<const ir::Op*>> deal_kernels(const ir::Func& func, int p
   return out;
 }
 
-std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, const ir::Module& module,
-                                        const ir::Func& func, const Target& target,
-                                        const std::vector<const ir::Op*>& kernels,
-                                        bool with_step) {
+EmittedPart emit_part(llvm::LLVMContext& context, const ir::Module& module, const ir::Func& func,
+                      const Target& target, const std::vector<const ir::Op*>& kernels,
+                      bool with_step) {
   SINTER_CHECK(func.planned(), "@{} has no memory plan", func.name);
   auto out = std::make_unique<llvm::Module>(func.name, context);
   out->setDataLayout(target.machine->createDataLayout());
@@ -139,7 +139,12 @@ std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, const ir::Mo
 
   FunctionContext shared{module, func, target, *out, ir::definitions(func), {}};
   for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
-  for (const ir::Op* kernel : kernels) KernelEmitter(shared, *kernel).emit();
+  int64_t scratch_bytes = 0;
+  for (const ir::Op* kernel : kernels) {
+    KernelEmitter emitter(shared, *kernel);
+    emitter.emit();
+    scratch_bytes = std::max(scratch_bytes, emitter.scratch_bytes());
+  }
   if (with_step) emit_step(*out, func, target);
 
   // Without these LLVM cuts 512-bit vectors in half.
@@ -149,7 +154,7 @@ std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, const ir::Mo
     f.addFnAttr("min-legal-vector-width", width);
     f.addFnAttr("prefer-vector-width", width);
   }
-  return out;
+  return {std::move(out), scratch_bytes};
 }
 
 }  // namespace sinter::compiler

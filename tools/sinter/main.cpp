@@ -54,6 +54,7 @@ int main(int argc, char** argv) {
   sinter::command::add_dump(app, run);
   sinter::command::add_opt(app, run);
   sinter::command::add_check(app, run);
+  sinter::command::add_bench(app, run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
