@@ -7,6 +7,7 @@
 #include <functional>
 #include <utility>
 
+#include "compiler/llvm/emit_batch.h"
 #include "compiler/llvm/emit_kernel.h"
 #include "ir/op.h"
 
@@ -139,7 +140,13 @@ std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, const ir::Mo
 
   FunctionContext shared{module, func, target, *out, ir::definitions(func), {}};
   for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
-  for (const ir::Op* kernel : kernels) KernelEmitter(shared, *kernel).emit();
+  for (const ir::Op* kernel : kernels) {
+    if (batch_in_lanes(*kernel)) {
+      BatchEmitter(shared, *kernel).emit();
+    } else {
+      KernelEmitter(shared, *kernel).emit();
+    }
+  }
   if (with_step) emit_step(*out, func, target);
 
   // Without these LLVM cuts 512-bit vectors in half.
