@@ -57,7 +57,7 @@ void BatchEmitter::choose_block() {
   }
   lanes_ = context_.target.lanes(wide ? 8 : 4);
   total_type_ = vector_of(wide ? builder_.getDoubleTy() : builder_.getFloatTy(), lanes_);
-  block_ = form_.row_ops <= 160 ? 4 : form_.row_ops <= 320 ? 2 : 1;
+  block_ = form_.row_ops <= 200 ? 4 : form_.row_ops <= 450 ? 2 : 1;
 }
 
 bool BatchEmitter::is_result(ValueId v) const {

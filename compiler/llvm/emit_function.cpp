@@ -18,39 +18,6 @@ using llvm::Value;
 
 namespace {
 
-// Denormals count as zero inside compiled code, and the caller's setting comes back afterwards.
-class DenormalMode {
- public:
-  DenormalMode(IRBuilder<>& b, const Target& target)
-      : b_(b), x86_(target.x86), arm_(target.machine->getTargetTriple().isAArch64()) {
-    if (x86_) {
-      constexpr uint32_t flush_to_zero = 0x8000, denormals_are_zero = 0x0040;
-      slot_ = b_.CreateAlloca(b_.getInt32Ty());
-      b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_stmxcsr, {}, {slot_});
-      saved_ = b_.CreateLoad(b_.getInt32Ty(), slot_);
-      load_x86(b_.CreateOr(saved_, b_.getInt32(flush_to_zero | denormals_are_zero)));
-    } else if (arm_) {
-      constexpr uint64_t flush_to_zero = uint64_t{1} << 24;
-      saved_ = b_.CreateIntrinsic(llvm::Intrinsic::aarch64_get_fpcr, {}, {});
-      b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {},
-                         {b_.CreateOr(saved_, b_.getInt64(flush_to_zero))});
-    }
-  }
-  void restore() {
-    if (x86_) load_x86(saved_);
-    if (arm_) b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {}, {saved_});
-  }
-
- private:
-  void load_x86(Value* mode) {
-    b_.CreateStore(mode, slot_);
-    b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_ldmxcsr, {}, {slot_});
-  }
-  IRBuilder<>& b_;
-  bool x86_, arm_;
-  Value *slot_ = nullptr, *saved_ = nullptr;
-};
-
 void if_true(IRBuilder<>& b, Value* condition, const std::function<void()>& body) {
   llvm::Function* function = b.GetInsertBlock()->getParent();
   auto* then = llvm::BasicBlock::Create(b.getContext(), "then", function);
@@ -61,6 +28,42 @@ void if_true(IRBuilder<>& b, Value* condition, const std::function<void()>& body
   b.CreateBr(after);
   b.SetInsertPoint(after);
 }
+
+// Denormals count as zero inside compiled code, and the caller's setting comes back afterwards. Where
+// it is like that already nothing is written: on some processors that costs as much as a small step.
+class DenormalMode {
+ public:
+  DenormalMode(IRBuilder<>& b, const Target& target)
+      : b_(b), x86_(target.x86), arm_(target.machine->getTargetTriple().isAArch64()) {
+    if (x86_) {
+      constexpr uint32_t flush_to_zero = 0x8000, denormals_are_zero = 0x0040;
+      slot_ = b_.CreateAlloca(b_.getInt32Ty());
+      b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_stmxcsr, {}, {slot_});
+      saved_ = b_.CreateLoad(b_.getInt32Ty(), slot_);
+      Value* wanted = b_.CreateOr(saved_, b_.getInt32(flush_to_zero | denormals_are_zero));
+      changed_ = b_.CreateICmpNE(saved_, wanted);
+      if_true(b_, changed_, [&] { load_x86(wanted); });
+    } else if (arm_) {
+      constexpr uint64_t flush_to_zero = uint64_t{1} << 24;
+      saved_ = b_.CreateIntrinsic(llvm::Intrinsic::aarch64_get_fpcr, {}, {});
+      b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {},
+                         {b_.CreateOr(saved_, b_.getInt64(flush_to_zero))});
+    }
+  }
+  void restore() {
+    if (x86_) if_true(b_, changed_, [&] { load_x86(saved_); });
+    if (arm_) b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {}, {saved_});
+  }
+
+ private:
+  void load_x86(Value* mode) {
+    b_.CreateStore(mode, slot_);
+    b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_ldmxcsr, {}, {slot_});
+  }
+  IRBuilder<>& b_;
+  bool x86_, arm_;
+  Value *slot_ = nullptr, *saved_ = nullptr, *changed_ = nullptr;
+};
 
 // Emits the function that runs the kernels in order.
 void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
