@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "compiler/batch_form.h"
 #include "compiler/kernel.h"
 #include "compiler/passes.h"
 #include "ir/op.h"
@@ -56,7 +57,7 @@ class Planner {
     std::vector<std::pair<Op*, double>> kernels;
     double total = 0;
     for (Op& op : func_.body) {
-      if (op.kind != OpKind::kernel) continue;
+      if (op.kind != OpKind::kernel || batch_in_lanes(op)) continue;
       const KernelForm form = kernel_form(module_, func_, op);
       const double flops = form.serial() ? 0 : kernel_flops(func_, form, max_batch_);
       total += flops;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <utility>
 
+#include "compiler/llvm/emit_batch.h"
 #include "compiler/llvm/emit_kernel.h"
 #include "ir/op.h"
 
@@ -16,39 +17,6 @@ using llvm::IRBuilder;
 using llvm::Value;
 
 namespace {
-
-// Denormals count as zero inside compiled code, and the caller's setting comes back afterwards.
-class DenormalMode {
- public:
-  DenormalMode(IRBuilder<>& b, const Target& target)
-      : b_(b), x86_(target.x86), arm_(target.machine->getTargetTriple().isAArch64()) {
-    if (x86_) {
-      constexpr uint32_t flush_to_zero = 0x8000, denormals_are_zero = 0x0040;
-      slot_ = b_.CreateAlloca(b_.getInt32Ty());
-      b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_stmxcsr, {}, {slot_});
-      saved_ = b_.CreateLoad(b_.getInt32Ty(), slot_);
-      load_x86(b_.CreateOr(saved_, b_.getInt32(flush_to_zero | denormals_are_zero)));
-    } else if (arm_) {
-      constexpr uint64_t flush_to_zero = uint64_t{1} << 24;
-      saved_ = b_.CreateIntrinsic(llvm::Intrinsic::aarch64_get_fpcr, {}, {});
-      b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {},
-                         {b_.CreateOr(saved_, b_.getInt64(flush_to_zero))});
-    }
-  }
-  void restore() {
-    if (x86_) load_x86(saved_);
-    if (arm_) b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {}, {saved_});
-  }
-
- private:
-  void load_x86(Value* mode) {
-    b_.CreateStore(mode, slot_);
-    b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_ldmxcsr, {}, {slot_});
-  }
-  IRBuilder<>& b_;
-  bool x86_, arm_;
-  Value *slot_ = nullptr, *saved_ = nullptr;
-};
 
 void if_true(IRBuilder<>& b, Value* condition, const std::function<void()>& body) {
   llvm::Function* function = b.GetInsertBlock()->getParent();
@@ -61,14 +29,48 @@ void if_true(IRBuilder<>& b, Value* condition, const std::function<void()>& body
   b.SetInsertPoint(after);
 }
 
+// Denormals count as zero inside compiled code, and the caller's setting comes back afterwards. Where
+// it is like that already nothing is written: on some processors that costs as much as a small step.
+class DenormalMode {
+ public:
+  DenormalMode(IRBuilder<>& b, const Target& target)
+      : b_(b), x86_(target.x86), arm_(target.machine->getTargetTriple().isAArch64()) {
+    if (x86_) {
+      constexpr uint32_t flush_to_zero = 0x8000, denormals_are_zero = 0x0040;
+      slot_ = b_.CreateAlloca(b_.getInt32Ty());
+      b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_stmxcsr, {}, {slot_});
+      saved_ = b_.CreateLoad(b_.getInt32Ty(), slot_);
+      Value* wanted = b_.CreateOr(saved_, b_.getInt32(flush_to_zero | denormals_are_zero));
+      changed_ = b_.CreateICmpNE(saved_, wanted);
+      if_true(b_, changed_, [&] { load_x86(wanted); });
+    } else if (arm_) {
+      constexpr uint64_t flush_to_zero = uint64_t{1} << 24;
+      saved_ = b_.CreateIntrinsic(llvm::Intrinsic::aarch64_get_fpcr, {}, {});
+      b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {},
+                         {b_.CreateOr(saved_, b_.getInt64(flush_to_zero))});
+    }
+  }
+  void restore() {
+    if (x86_) if_true(b_, changed_, [&] { load_x86(saved_); });
+    if (arm_) b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {}, {saved_});
+  }
+
+ private:
+  void load_x86(Value* mode) {
+    b_.CreateStore(mode, slot_);
+    b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_ldmxcsr, {}, {slot_});
+  }
+  IRBuilder<>& b_;
+  bool x86_, arm_;
+  Value *slot_ = nullptr, *saved_ = nullptr, *changed_ = nullptr;
+};
+
 // Emits the function that runs the kernels in order.
 void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
   llvm::LLVMContext& context = out.getContext();
   IRBuilder<> b(context);
   llvm::Type *word = b.getInt64Ty(), *pointer = b.getPtrTy(), *half = b.getInt32Ty();
   auto* type = llvm::FunctionType::get(half, {pointer, half, half}, false);
-  auto* kernel_type =
-      llvm::FunctionType::get(b.getVoidTy(), {pointer, pointer, pointer, word, word, word}, false);
   auto* function = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, func.name, out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   b.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
@@ -93,7 +95,7 @@ void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
     if (op.kind == ir::OpKind::barrier) {
       if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); });
     } else if (op.kind == ir::OpKind::kernel) {
-      const auto kernel = out.getOrInsertFunction(kernel_symbol(func, op), kernel_type);
+      const auto kernel = out.getOrInsertFunction(kernel_symbol(func, op), kernel_type(context));
       const auto run = [&] { b.CreateCall(kernel, {buffers, arena, scratch, n, tid64, threads64}); };
       if (op.attrs.flag("parallel")) {
         run();
@@ -141,6 +143,10 @@ EmittedPart emit_part(llvm::LLVMContext& context, const ir::Module& module, cons
   for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
   int64_t scratch_bytes = 0;
   for (const ir::Op* kernel : kernels) {
+    if (batch_in_lanes(*kernel)) {
+      BatchEmitter(shared, *kernel).emit();
+      continue;
+    }
     KernelEmitter emitter(shared, *kernel);
     emitter.emit();
     scratch_bytes = std::max(scratch_bytes, emitter.scratch_bytes());

@@ -34,6 +34,12 @@ std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel) {
   return func.name + "." + kernel.attrs.text("name");
 }
 
+llvm::FunctionType* kernel_type(llvm::LLVMContext& context) {
+  llvm::Type *pointer = llvm::PointerType::getUnqual(context), *word = llvm::Type::getInt64Ty(context);
+  return llvm::FunctionType::get(llvm::Type::getVoidTy(context),
+                                 {pointer, pointer, pointer, word, word, word}, false);
+}
+
 KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kernel)
     : context_(context),
       kernel_(kernel),
@@ -42,11 +48,8 @@ KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kerne
       entry_(context.out.getContext()) {}
 
 llvm::Function* KernelEmitter::emit() {
-  llvm::Type* word = builder_.getInt64Ty();
-  llvm::Type* pointer = builder_.getPtrTy();
-  auto* type = llvm::FunctionType::get(builder_.getVoidTy(), {pointer, pointer, pointer, word, word, word}, false);
   auto* function =
-      llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,
+      llvm::Function::Create(kernel_type(llvm_context()), llvm::GlobalValue::ExternalLinkage,
                              kernel_symbol(context_.func, kernel_), context_.out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   buffers_ = function->getArg(0);

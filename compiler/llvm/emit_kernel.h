@@ -36,12 +36,13 @@ struct FunctionContext {
 
 // Name of the function that a kernel becomes, such as `train_step.k3_contraction_update`.
 std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel);
+// void kernel(ptr buffers, ptr arena, ptr scratch, i64 n, i64 tid, i64 threads)
+llvm::FunctionType* kernel_type(llvm::LLVMContext& context);
 
 class KernelEmitter {
  public:
   KernelEmitter(const FunctionContext& context, const ir::Op& kernel);
 
-  // void kernel(ptr buffers, ptr arena, ptr scratch, i64 n, i64 tid, i64 threads)
   llvm::Function* emit();
   // Bytes of its own that each thread needs at `scratch` while the kernel runs.
   int64_t scratch_bytes() const { return scratch_bytes_; }

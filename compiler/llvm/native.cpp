@@ -21,6 +21,7 @@
 #include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/target.h"
 #include "ir/op.h"
+#include "runtime/float_mode.h"
 
 namespace sinter::compiler {
 
@@ -160,6 +161,7 @@ class NativeExecutable final : public Executable {
     void run(int tid, int threads) const {
       void** own = &self->pointers_[static_cast<size_t>(tid) * self->slots_];
       std::copy(buffers, buffers + self->slots_, own);
+      const DenormalsAreZero mode;
       for (int64_t step = 0; step < count; ++step) {
         const sinter_call call = self->make_call(own, step + 1 < count ? batch : last_rows);
         self->entry_(&call, tid, threads);

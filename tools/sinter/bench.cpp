@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "compiler/batch_form.h"
 #include "compiler/kernel.h"
 #include "tools/sinter/command.h"
 
@@ -90,6 +91,15 @@ struct Bench {
     return exit_good;
   }
 
+  // With the batch in lanes: the operations of each row, a fused multiply-add counted once.
+  static double flops_of(const ir::Module& planned, const ir::Func& f, const ir::Op& kernel,
+                         int64_t rows) {
+    if (compiler::batch_in_lanes(kernel)) {
+      return compiler::batch_form(f, kernel).row_ops * static_cast<double>(rows);
+    }
+    return compiler::kernel_flops(f, compiler::kernel_form(planned, f, kernel), rows);
+  }
+
   void time_func(const ir::Module& module, const std::string& name,
                  const compiler::Options& options) const {
     const auto executable = compile_native(module, name, options);
@@ -111,8 +121,7 @@ struct Bench {
       const std::string& kernel = op.attrs.text("name");
       const double us = least_us(
           blocks, [&] { executable->run_kernel(kernel, buffers.pointers(), rows); });
-      const double flops =
-          compiler::kernel_flops(f, compiler::kernel_form(planned, f, op), rows);
+      const double flops = flops_of(planned, f, op, rows);
       fmt::print("  {:>10.3f} {:>5.1f}% {:>9.2f}  {}{}\n", us, 100 * us / whole, flops / us * 1e-3,
                  kernel, op.attrs.flag("parallel") ? " (parallel)" : "");
       sum += us;
