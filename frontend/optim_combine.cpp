@@ -1,5 +1,3 @@
-#include <sinter/optim_combine.h>
-
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -8,6 +6,7 @@
 
 #include <sinter/error.h>
 #include <sinter/functions.h>
+#include <sinter/optim_combine.h>
 
 namespace sinter::optim {
 
@@ -58,7 +57,8 @@ void Accumulate::update(Step& step) const {
   std::vector<Trained> gathered = step.parameters();
   if (loss == Loss::mean) {
     const Value n = step.rows(), rows = gather(step.scalar_state("rows", 0), n);
-    for (Trained& p : gathered) p.gradient = gather(step.state("gradient", p), n * p.gradient) / rows;
+    for (Trained& p : gathered)
+      p.gradient = gather(step.state("gradient", p), n * p.gradient) / rows;
   } else {
     for (Trained& p : gathered) p.gradient = gather(step.state("gradient", p), p.gradient);
   }
@@ -98,7 +98,8 @@ size_t Groups::group_of(const std::string& parameter) const {
 void Groups::update(Step& step) const {
   for (const Group& group : groups_) {
     const std::vector<std::string>& all = step.all_names();
-    if (std::none_of(all.begin(), all.end(), [&](const auto& name) { return names(group, name); })) {
+    if (std::none_of(all.begin(), all.end(),
+                     [&](const auto& name) { return names(group, name); })) {
       throw Error("the group {} names no parameter: {}", group.name,
                   fmt::join(group.parameters, ", "))
           .help("the parameters of the net are {}", fmt::join(all, ", "));
@@ -109,8 +110,9 @@ void Groups::update(Step& step) const {
     const size_t i = group_of(p.name);
     if (i == groups_.size()) {
       throw Error("the parameter {} is in no group", p.name)
-          .help("end with a group for all others, as in {{\"rest\", {{\"*\"}}, optim::SGD{{}}}}, or "
-                "freeze it");
+          .help(
+              "end with a group for all others, as in {{\"rest\", {{\"*\"}}, optim::SGD{{}}}}, or "
+              "freeze it");
     }
     members[i].push_back(p);
   }

@@ -173,8 +173,7 @@ ir::Type batch_type(const Tensor& tensor) {
   return out;
 }
 
-StepRecorder::StepRecorder(std::shared_ptr<Recording> recording,
-                           std::vector<std::string> all_names)
+StepRecorder::StepRecorder(std::shared_ptr<Recording> recording, std::vector<std::string> all_names)
     : recording_(std::move(recording)), all_names_(std::move(all_names)) {}
 
 void StepRecorder::record(const optim::Optimizer& optimizer, std::vector<optim::Trained> trained,

@@ -58,18 +58,18 @@ TEST_CASE("a limit that no gradient reaches changes no bit", "[optim]") {
   CHECK(train(optim::clip_value(1e6, optim::Adam{})) == plain);
   CHECK(train(optim::accumulate(1, optim::Adam{}, optim::Accumulate::Loss::sum)) == plain);
   CHECK(train(optim::Groups{{"all", {"*"}, optim::Adam{}}}) == plain);
-  CHECK(train(optim::clip_norm(1e-3, optim::Adam{.eps = 1e-2})) !=
-        train(optim::Adam{.eps = 1e-2}));
+  CHECK(train(optim::clip_norm(1e-3, optim::Adam{.eps = 1e-2})) != train(optim::Adam{.eps = 1e-2}));
 }
 
 TEST_CASE("limits, counts and rates of groups change without a recompile", "[optim]") {
   manual_seed(3);
   const Problem data;
   Net net;
-  Trainer trainer(net, mse_loss,
-                  optim::clip_norm(1.0, optim::accumulate(
-                                            2, optim::Groups{{"head", {"out"}, optim::SGD{.lr = 0.1}},
-                                                             {"rest", {"*"}, optim::Adam{}}})));
+  Trainer trainer(
+      net, mse_loss,
+      optim::clip_norm(1.0,
+                       optim::accumulate(2, optim::Groups{{"head", {"out"}, optim::SGD{.lr = 0.1}},
+                                                          {"rest", {"*"}, optim::Adam{}}})));
   CHECK(trainer.get("max_norm") == 1);
   CHECK(trainer.get("head.lr") == 0.1);
   CHECK(trainer.lr() == 1);
@@ -178,12 +178,10 @@ TEST_CASE("a group of frozen parameters is left out", "[optim]") {
 TEST_CASE("no product that an optimizer keeps becomes denormal", "[optim]") {
   manual_seed(9);
   const Problem data;
-  const optim::Optimizer all[] = {optim::Adam{.beta1 = 0.01, .beta2 = 0.02},
-                                  optim::AdamW{.beta1 = 0.01, .beta2 = 0.02},
-                                  optim::Adamax{.beta1 = 0.01, .beta2 = 0.02},
-                                  optim::NAdam{.beta1 = 0.01, .beta2 = 0.02},
-                                  optim::RAdam{.beta1 = 0.01, .beta2 = 0.02},
-                                  optim::LAMB{.beta1 = 0.01, .beta2 = 0.02}};
+  const optim::Optimizer all[] = {
+      optim::Adam{.beta1 = 0.01, .beta2 = 0.02},   optim::AdamW{.beta1 = 0.01, .beta2 = 0.02},
+      optim::Adamax{.beta1 = 0.01, .beta2 = 0.02}, optim::NAdam{.beta1 = 0.01, .beta2 = 0.02},
+      optim::RAdam{.beta1 = 0.01, .beta2 = 0.02},  optim::LAMB{.beta1 = 0.01, .beta2 = 0.02}};
   for (const optim::Optimizer& optimizer : all) {
     INFO(optimizer.name());
     Net net;

@@ -99,11 +99,11 @@ class Optimizer {
   std::shared_ptr<const Concept> rule_;
 };
 
-// The rules. g is the gradient, or gradient + weight_decay w where a rule has such a field; t counts
-// steps from 1. Numbers are arguments of the step and may change at any time without a recompile;
-// only whether weight_decay, momentum and dampening are 0 when the optimizer is made, and the
-// fields of type bool, decide which terms exist. Where PyTorch has the rule, the form and the
-// defaults are PyTorch's.
+// The rules. g is the gradient, or gradient + weight_decay w where a rule has such a field; t
+// counts steps from 1. Numbers are arguments of the step and may change at any time without a
+// recompile; only whether weight_decay, momentum and dampening are 0 when the optimizer is made,
+// and the fields of type bool, decide which terms exist. Where PyTorch has the rule, the form and
+// the defaults are PyTorch's.
 
 /// Stochastic gradient descent, torch.optim.SGD:
 ///   b <- g at the first step, then momentum b + (1 - dampening) g
@@ -222,7 +222,8 @@ struct Adamax {
   void update(Step& step) const;
 };
 
-/// Dozat 2016, torch.optim.NAdam: m and v as in Adam, mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2),
+/// Dozat 2016, torch.optim.NAdam: m and v as in Adam, mu_t = beta1 (1 - 0.96^(t momentum_decay) /
+/// 2),
 ///   M_t = mu_1 ... mu_t,  d = sqrt(v) / sqrt(1 - beta2^t) + eps,
 ///   w <- w - lr ((1 - mu_t) / (1 - M_t) g + mu_(t+1) / (1 - M_t mu_(t+1)) m) / d.
 struct NAdam {

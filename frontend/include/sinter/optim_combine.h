@@ -37,8 +37,8 @@ struct ClipValue {
 };
 ClipValue clip_value(double max_value, Optimizer inner);
 
-/// Lets `inner` update once for every `batches` mini-batches, with the gradient of the mean over all
-/// their rows: each mini-batch counts with its number of rows, so that a smaller last one is no
+/// Lets `inner` update once for every `batches` mini-batches, with the gradient of the mean over
+/// all their rows: each mini-batch counts with its number of rows, so that a smaller last one is no
 /// more than its rows. That is for a loss that is a mean over rows; with Loss::sum gradients are
 /// added as they are. The count goes on from one epoch to the next. "accumulate" is an argument of
 /// the step: `trainer.set("accumulate", 1)` before a step makes it use up what has been gathered.
@@ -60,7 +60,8 @@ Accumulate accumulate(int64_t batches, Optimizer inner,
 struct Group {
   /// Prefix of its hyper-parameters: "head.lr".
   std::string name;
-  /// Paths of modules or parameters, "predict" or "predict.bias", or patterns as of a shell, "*.bias".
+  /// Paths of modules or parameters, "predict" or "predict.bias", or patterns as of a shell,
+  /// "*.bias".
   std::vector<std::string> parameters;
   Optimizer optimizer;
 };
@@ -70,10 +71,10 @@ struct Group {
 ///     optim::Groups{{"head", {"predict"}, optim::Adam{.lr = 1e-2}},
 ///                   {"rest", {"*"}, optim::SGD{.lr = 1e-3}}}
 ///
-/// A parameter belongs to the first group that names it. Each group has hyper-parameters of its own,
-/// "head.lr" and "rest.lr"; "lr" itself is a factor on all of these, 1 at first, for schedules.
-/// Error for a parameter in no group, for a group that names no parameter of the net, and for two
-/// groups of one name.
+/// A parameter belongs to the first group that names it. Each group has hyper-parameters of its
+/// own, "head.lr" and "rest.lr"; "lr" itself is a factor on all of these, 1 at first, for
+/// schedules. Error for a parameter in no group, for a group that names no parameter of the net,
+/// and for two groups of one name.
 class Groups {
  public:
   static constexpr std::string_view name = "groups";
