@@ -143,6 +143,13 @@ void Module::requires_grad(bool on) {
   for (Parameter& p : parameters()) p.set_requires_grad(on);
 }
 
+void Module::to(DType dtype) {
+  if (!is_float(dtype)) {
+    throw Error("parameters cannot be {}", dtype).help("use DType::f32 or DType::f64");
+  }
+  for (const Parameter& p : parameters()) p.state_->value = p.value().to(dtype);
+}
+
 void Module::copy_parameters(const Module& from) {
   std::vector<Parameter> mine = parameters(), its = from.parameters();
   Error error("the parameters of {} do not fit {}", from.class_name(), class_name());

@@ -73,6 +73,9 @@ class Module {
   Parameter parameter(const std::string& path) const;
   /// Freezes or unfreezes all parameters.
   void requires_grad(bool on);
+  /// Converts all parameters to f32 or f64. Call it before a trainer records its step, which binds
+  /// the buffers there are.
+  void to(DType dtype);
   /// Copies values from a module with the same names and shapes. Error that lists every difference.
   void copy_parameters(const Module& from);
   /// A copy with weights of its own. Error for a class that does not override it.
