@@ -1,0 +1,64 @@
+// Products whose column operand is packed: each of the three products of a layer, with sizes that
+// leave rests of rows, columns and products, for each width of vectors that this machine has.
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+#include "compiler/compile.h"
+#include "ir/text.h"
+#include "tests/unit/module_run.h"
+
+namespace sinter::compiler {
+
+namespace {
+
+// x W^T with an epilogue, dY W, and dY^T X with the update of W in place, as a training step has
+// them.
+std::string products(int64_t in, int64_t out, const char* dtype) {
+  return fmt::format(R"(global @w : {2}[{1}, {0}]
+func @f(%x: {2}[n, {0}], %dy: {2}[n, {1}], %lr: {2}[]) {{
+  %y = contraction %x, @w {{a = [1], b = [1]}} : {2}[n, {1}]
+  %h = relu %y : {2}[n, {1}]
+  %dx = contraction %dy, @w {{a = [1], b = [0]}} : {2}[n, {0}]
+  %dw = contraction %dy, %x {{a = [0], b = [0]}} : {2}[{1}, {0}]
+  %u = mul %lr, %dw : {2}[{1}, {0}]
+  %next = sub @w, %u : {2}[{1}, {0}]
+  assign @w, %next
+  return %h, %dx
+}}
+)", in, out, dtype);
+}
+
+void compare(int64_t in, int64_t out, const char* dtype, const std::string& cpu) {
+  const ir::Module module = ir::parse(products(in, out, dtype));
+  constexpr int64_t max_batch = 40;
+  for (int threads : {1, 2}) {
+    const auto code = compile(module, "f",
+                              {.max_batch = max_batch, .threads = threads, .oversubscribe = true,
+                               .cpu = cpu});
+    for (int64_t n : {1, 2, 5, 16, 17, 31, 40}) {
+      INFO(fmt::format("{} -> {}, {}, n = {}, {} threads, cpu {}", in, out, dtype, n, threads, cpu));
+      const Inputs inputs = inputs_for(module, n, static_cast<uint64_t>(n));
+      const Run want = interpret_as_recorded(module, inputs, n);
+      const Run got = run_compiled(*code, module.funcs[0], module.globals, inputs, n);
+      CHECK(difference(got, want, 1e-5) == "");
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("packed products with any rest of rows, columns and depth") {
+  for (const std::string cpu : {"", "x86-64-v2"}) {
+#if !defined(__x86_64__)
+    if (!cpu.empty()) continue;
+#endif
+    for (int64_t in : {17, 24, 33, 64}) {
+      for (int64_t out : {18, 32, 45}) compare(in, out, "f32", cpu);
+    }
+    compare(19, 20, "f64", cpu);
+  }
+}
+
+TEST_CASE("a wide layer whose products run on all threads") { compare(259, 130, "f32", ""); }
+
+}  // namespace sinter::compiler
