@@ -67,7 +67,7 @@ Module module_with_every_op() {
   const Expr spread = broadcast(sum(shaped, {0, 2}, true), shaped.type().shape);
   const Expr mean = b.apply(OpKind::mean, {spread}, {{"axes", std::vector<int64_t>{0, 1, 2}}});
   const Expr product = contraction(chosen, w, {1}, {0}) + max(x, 1, true);
-  const Expr part = pad(slice(x, 1, {.start = 1, .step = 2, .size = 2}), 1, {.size = 9}, -0.0);
+  const Expr part = pad(slice(x, 1, {.step = 2, .size = 2}), 1, {.size = 9}, -0.0);
   const Expr line = b.apply(OpKind::cumsum, {part}, {{"axis", int64_t{1}}, {"reverse", true}});
   const Expr best = b.apply(OpKind::top_k, {line}, {{"k", int64_t{2}}});
   const std::vector<int64_t> both{0, 1};
