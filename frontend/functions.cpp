@@ -5,6 +5,7 @@
 #include <sinter/error.h>
 #include <sinter/functions.h>
 
+#include "frontend/losses.h"
 #include "frontend/recording.h"
 #include "ir/op.h"
 #include "ir/ops/family.h"
@@ -412,6 +413,9 @@ Value cross_entropy(const Operand& logits, const Operand& labels) {
 }
 
 Value cross_entropy(const Operand& logits, const Operand& labels, CrossEntropyOptions options) {
+  if (options.class_weights || options.label_smoothing != 0) {
+    return detail::smoothed_cross_entropy(logits, labels, options);
+  }
   Recorder r({&logits, &labels});
   const Expr x = r[0], y = r[1];
   const Value out =
