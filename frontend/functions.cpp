@@ -6,6 +6,7 @@
 #include <sinter/functions.h>
 
 #include "frontend/function_parts.h"
+#include "frontend/losses.h"
 #include "frontend/recording.h"
 #include "ir/op.h"
 #include "ir/ops/family.h"
@@ -181,6 +182,9 @@ Value cross_entropy(const Operand& logits, const Operand& labels) {
 }
 
 Value cross_entropy(const Operand& logits, const Operand& labels, CrossEntropyOptions options) {
+  if (options.class_weights || options.label_smoothing != 0) {
+    return detail::smoothed_cross_entropy(logits, labels, options);
+  }
   Recorder r({&logits, &labels});
   const Expr x = r[0], y = r[1];
   const Value out =

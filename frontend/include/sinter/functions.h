@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <sinter/dropout.h>
@@ -77,6 +78,12 @@ struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;
   /// Rows with this label count neither in the sum nor in the mean.
   int64_t ignore_index = -100;
+  /// A factor for each class, [classes] of the dtype of the logits: rows count with that of their
+  /// label, in the mean too, which is divided by the sum of these factors.
+  std::optional<Tensor> class_weights{};
+  /// The target is 1 - label_smoothing for the label plus label_smoothing / classes for each class.
+  /// Source: Szegedy et al. 2016.
+  double label_smoothing = 0;
 };
 
 /// -log softmax(logits)[label], by default its mean over the rows whose label is not ignore_index.
