@@ -335,7 +335,9 @@ class Analyzer {
       if (k.late && (k.varies & ~form_.columns())) {
         return no("it needs a sum over rows that is complete only at the end");
       }
-      if (form_.root && k.phase > 0 && (k.varies & form_.columns()) && !narrow) {
+      // Updates wait for the last phase, since every phase may read the old value.
+      const bool needs_row_again = k.phase > 0 || (k.role == Role::assign && form_.phases > 1);
+      if (form_.root && needs_row_again && (k.varies & form_.columns()) && !narrow) {
         return no(fmt::format("a row of {} does not stay in registers until it is reduced",
                               to_string(form_.domain.back())));
       }

@@ -1,4 +1,4 @@
-// The `sinter` command: looks into compilation stage by stage and checks its results.
+// The `sinter` command: looks into compilation stage by stage, runs programs, and checks results.
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -55,6 +55,10 @@ int main(int argc, char** argv) {
   sinter::command::add_opt(app, run);
   sinter::command::add_check(app, run);
   sinter::command::add_bench(app, run);
+  sinter::command::add_run(app, run);
+  sinter::command::add_diff(app, run);
+  sinter::command::add_fuzz(app, run);
+  sinter::command::add_reduce(app, run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
