@@ -23,6 +23,7 @@ Environment:
   SINTER_THREADS=k   threads to use, 0 for one a core (results do not depend on it)
   SINTER_TIME=1      print the time of every pass to stderr
   SINTER_OFF=a,b     leave passes out
+  SINTER_PERF=1      list compiled code in /tmp/perf-PID.map, for perf
 
 Exit status: 0 good, 1 the answer is no or the input is bad, 2 usage, 70 a bug of sinter.)";
 
