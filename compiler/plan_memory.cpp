@@ -205,9 +205,8 @@ class Planner {
       total = std::max(total, offset + bytes(v));
     }
     func_.arena_bytes = total;
-    func_.notes.clear();
     if (total > 0) {
-      func_.notes.push_back(
+      func_.body.front().notes.push_back(
           fmt::format("no arena is below {} bytes, which are alive at once", alive_at_once(values)));
     }
   }

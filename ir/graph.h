@@ -121,8 +121,6 @@ struct Func {
   // Set by plan_memory.
   int64_t max_batch = 0;
   int64_t arena_bytes = 0;
-  // Remarks of passes, printed as comments before the function; not part of the meaning.
-  std::vector<std::string> notes{};
   bool planned() const { return max_batch > 0; }
 
   ValueInfo& operator[](ValueId id) { return values[static_cast<size_t>(id.index)]; }

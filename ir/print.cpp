@@ -82,9 +82,8 @@ std::string loc_text(const Loc& loc) {
   return fmt::format(" loc({}:{}{})", quoted(loc.file), loc.line, scope);
 }
 
-void append_notes(std::string& out, const std::vector<std::string>& notes,
-                  const std::string& margin) {
-  for (const std::string& note : notes) {
+void append_notes(std::string& out, const Op& op, const std::string& margin) {
+  for (const std::string& note : op.notes) {
     size_t from = 0;
     while (true) {
       const size_t to = note.find('\n', from);
@@ -161,7 +160,7 @@ std::string Printer::op_line(const Op& op) const {
 
 void Printer::append_op(std::string& out, const Op& op, int indent) const {
   const std::string margin(static_cast<size_t>(indent), ' ');
-  append_notes(out, op.notes, margin);
+  append_notes(out, op, margin);
   out += margin + op_line(op) + "\n";
   if (op.kind != OpKind::kernel) return;
   for (const Op& inner : op.body) append_op(out, inner, indent + 2);
@@ -179,9 +178,7 @@ std::string Printer::func() const {
   for (ValueId v : func_.args) {
     args += fmt::format("{}{}: {}", args.empty() ? "" : ", ", value(v), to_string(func_.type(v)));
   }
-  std::string out;
-  append_notes(out, func_.notes, "");
-  out += fmt::format("func @{}({})", func_.name, args);
+  std::string out = fmt::format("func @{}({})", func_.name, args);
   if (func_.planned()) {
     out += fmt::format(" max_batch {} arena {}", func_.max_batch, func_.arena_bytes);
   }
