@@ -8,6 +8,8 @@
 #include <sinter/npy.h>
 #include <sinter/optim.h>
 #include <sinter/random.h>
+#include <sinter/safetensors.h>
+#include <sinter/state_dict.h>
 #include <sinter/summary.h>
 #include <sinter/tensor.h>
 #include <sinter/trainer.h>
