@@ -143,6 +143,13 @@ void Module::requires_grad(bool on) {
   for (Parameter& p : parameters()) p.set_requires_grad(on);
 }
 
+void Module::to(DType dtype) {
+  if (!is_float(dtype)) {
+    throw Error("parameters cannot be {}", dtype).help("use DType::f32 or DType::f64");
+  }
+  for (const Parameter& p : parameters()) p.state_->value = p.value().to(dtype);
+}
+
 std::unique_ptr<Module> Module::clone() const {
   throw Error("{} does not say how to clone it", class_name())
       .help("make a second one and call its copy_parameters(), or override clone()");

@@ -145,7 +145,7 @@ struct Trainer::Impl {
         options(std::move(t)),
         site(at),
         compiler(merged(options)),
-        hypers(detail::hypers_of(optimizer)) {
+        hypers(detail::hypers_of(optimizer, module, SourceLoc::from(at))) {
     if (options.max_batch < 0) {
       throw Error("max_batch is {}", options.max_batch)
           .at(SourceLoc::from(at))
@@ -170,6 +170,13 @@ struct Trainer::Impl {
     check_rows(x, y, at);
     detail::RecordedStep step = detail::record_step(source(), optimizer, x, y);
     states = std::move(step.states);
+    // Numbers that were set before stay.
+    for (detail::Hyper& hyper : step.hypers) {
+      for (const detail::Hyper& known : hypers) {
+        if (known.name == hyper.name) hyper.value = known.value;
+      }
+    }
+    hypers = std::move(step.hypers);
     const ir::Func& func = step.recorded.func();
     for (size_t i = 0; i < func.args.size(); ++i) {
       if (step.recorded.arguments[i].kind != Argument::Kind::hyper) continue;

@@ -92,6 +92,9 @@ class Module {
   LoadedNames load_state_dict(
       const StateDict& state, LoadOptions options = {},
       const std::source_location& at = std::source_location::current());
+  /// Converts all parameters to f32 or f64. Call it before a trainer records its step, which binds
+  /// the buffers there are.
+  void to(DType dtype);
   /// Copies values from a module with the same names and shapes. Error that lists every difference.
   void copy_parameters(const Module& from);
   /// A copy with weights of its own. Error for a class that does not override it.

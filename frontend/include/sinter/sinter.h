@@ -7,6 +7,7 @@
 #include <sinter/nn.h>
 #include <sinter/npy.h>
 #include <sinter/optim.h>
+#include <sinter/optim_combine.h>
 #include <sinter/random.h>
 #include <sinter/safetensors.h>
 #include <sinter/state_dict.h>
