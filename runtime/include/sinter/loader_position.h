@@ -4,9 +4,8 @@
 
 namespace sinter {
 
-/// Where a data loader stands: the next batch is number `batch` of epoch `epoch`, both from 0, in
-/// the order that (seed, epoch) gives. A checkpoint stores it, so that a resumed run sees the
-/// batches that the interrupted one had yet to see.
+/// Where a DataLoader stands: `batch` of `epoch` is the next one that it gives out. The order of
+/// the rows is a function of seed and epoch, so that this is all it takes to go on from there.
 struct LoaderPosition {
   uint64_t seed = 0;
   int64_t epoch = 0;
