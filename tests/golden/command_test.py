@@ -53,12 +53,12 @@ class Command(unittest.TestCase):
         text = self.assert_good(sinter("--help"))
         for variable in ["DUMP", "JIT", "THREADS", "TIME", "OFF"]:
             self.assertIn("SINTER_" + variable, text)
-        for command in ["dump", "opt", "check"]:
+        for command in ["dump", "opt", "check", "inspect"]:
             self.assertIn("Example:\n  sinter " + command,
                           self.assert_good(sinter(command, "--help")))
 
     def test_usage(self):
-        for arguments in [[], ["dump"], ["opt"], ["check"], ["undo"], ["dump", "-", "--stage=x"],
+        for arguments in [[], ["dump"], ["opt"], ["check"], ["inspect"], ["undo"], ["dump", "-", "--stage=x"],
                           ["check", "-", "--n", "0"], ["opt", "-", "--wrong"]]:
             self.assert_usage(sinter(*arguments))
 

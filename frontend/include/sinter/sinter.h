@@ -14,6 +14,7 @@
 #include <sinter/permutation.h>
 #include <sinter/random.h>
 #include <sinter/safetensors.h>
+#include <sinter/saved_net.h>
 #include <sinter/state_dict.h>
 #include <sinter/summary.h>
 #include <sinter/tensor.h>
