@@ -30,6 +30,10 @@ class Executable {
   virtual void run_steps(void* const* buffers, std::span<const int64_t> stride_bytes,
                          int64_t count, int64_t batch, int64_t last_rows) = 0;
 
+  // Runs one kernel of the planned function alone, by its name, on all threads if it is parallel.
+  // For measuring: it reads what the last run left in the arena. Interpreted functions have none.
+  virtual void run_kernel(const std::string& kernel, void* const* buffers, int64_t n);
+
   virtual const ir::Module& module() const = 0;  // after the whole pipeline
   virtual int64_t max_batch() const = 0;
   // Empty unless options.keep_code_text (and compiled).

@@ -521,7 +521,11 @@ class Fuser {
 }  // namespace
 
 void fuse(Module& module, const Options&) {
-  for (Func& func : module.funcs) Fuser(module, func).run();
+  for (Func& func : module.funcs) {
+    const bool fused = std::any_of(func.body.begin(), func.body.end(),
+                                   [](const Op& op) { return op.kind == OpKind::kernel; });
+    if (!fused) Fuser(module, func).run();
+  }
 }
 
 }  // namespace sinter::compiler

@@ -24,6 +24,12 @@ Moments advance_moments(Step& step, const Trained& p, const Value& g, const Valu
   return next;
 }
 
+// 1 / sqrt(1 - beta2^t), the factor that corrects sqrt(v). One division for the step and none for
+// each element: sqrt and division are what an update costs.
+Value second_correction(Step& step, const Value& b2) {
+  return 1 / sqrt(1 - advance_product(step, "beta2_power", b2));
+}
+
 // sqrt of v, or of the largest v so far with amsgrad.
 Value root_of(Step& step, const Trained& p, const Value& v, bool amsgrad) {
   if (!amsgrad) return sqrt(v);
@@ -96,13 +102,13 @@ void Adam::update(Step& step) const {
   Value scale = rate, correction;
   if (bias_correction) {
     scale = rate / (1 - advance_product(step, "beta1_power", b1));
-    correction = sqrt(1 - advance_product(step, "beta2_power", b2));
+    correction = second_correction(step, b2);
   }
   for (const Trained& p : step.parameters()) {
     const Value g = decayed_gradient(step, p, weight_decay);
     const Moments next = advance_moments(step, p, g, b1, b2);
     Value root = root_of(step, p, next.v, amsgrad);
-    if (bias_correction) root = root / correction;
+    if (bias_correction) root = root * correction;
     step.assign(p.value, p.value - scale * next.m / (root + epsilon));
   }
 }
@@ -112,11 +118,11 @@ void AdamW::update(Step& step) const {
   const Value b1 = step.hyper("beta1", beta1), b2 = step.hyper("beta2", beta2);
   const Value epsilon = step.hyper("eps", eps), decay = step.hyper("weight_decay", weight_decay);
   const Value scale = rate / (1 - advance_product(step, "beta1_power", b1));
-  const Value correction = sqrt(1 - advance_product(step, "beta2_power", b2));
+  const Value correction = second_correction(step, b2);
   const Value keep = 1 - rate * decay;
   for (const Trained& p : step.parameters()) {
     const Moments next = advance_moments(step, p, p.gradient, b1, b2);
-    const Value root = root_of(step, p, next.v, amsgrad) / correction;
+    const Value root = root_of(step, p, next.v, amsgrad) * correction;
     step.assign(p.value, keep * p.value - scale * next.m / (root + epsilon));
   }
 }

@@ -75,6 +75,14 @@ KernelEmitter::Access KernelEmitter::make_access(Value* base, DType dtype, const
   return out;
 }
 
+// The dimensions by which a buffer is addressed, padding of rows included. A padded one is only
+// read under its own shape.
+Shape KernelEmitter::stored_dims(const BufferAccess& access) const {
+  const ir::ValueInfo& info = context_.func[access.buffer];
+  return info.storage && info.storage->pitch != 0 ? context_.func.stored_type(access.buffer).shape
+                                                  : access.dims;
+}
+
 // `axes` numbers the domain's axes, then those of a sum. `through_view` reads what a view shows
 // instead of the view's own memory.
 KernelEmitter::Access KernelEmitter::access_of(ValueId v, const AxisMap& axes, bool through_view) {
@@ -90,8 +98,8 @@ KernelEmitter::Access KernelEmitter::access_of(ValueId v, const AxisMap& axes, b
   }
   const auto found = resolve_access(context_.func, context_.defs, *stored, v, axes);
   SINTER_CHECK(found.has_value(), "%{} has no memory to read", context_.func[v].name);
-  return make_access(entry_base(found->buffer), context_.func.type(v).dtype, found->dims,
-                     found->axes, reader_axes);
+  return make_access(entry_base(found->buffer), context_.func.type(v).dtype,
+                     stored_dims(*found), found->axes, reader_axes);
 }
 
 // Index along each row axis of the domain for a row number.

@@ -174,7 +174,8 @@ std::vector<KernelEmitter::Access> KernelEmitter::targets(const KernelOp& k) {
   }
   if (func[v].storage) {
     out.push_back(
-        make_access(arena_base(func[v].storage->offset), type.dtype, type.shape, k.axes, axes));
+        make_access(arena_base(func[v].storage->offset), type.dtype, func.stored_type(v).shape,
+                    k.axes, axes));
   }
   return out;
 }

@@ -141,6 +141,15 @@ class Command(unittest.TestCase):
         fused = self.assert_good(sinter("dump", "-", "--stage=fused"))
         self.assert_no(sinter("check", "-", text=fused), "not every function has a plan")
 
+    def test_bench_times_functions_and_kernels(self):
+        text = self.assert_good(sinter("bench", "-", "--max-batch=64", "--kernels", "--blocks=1"))
+        self.assertRegex(text, r"func @train_step \(n = 64\): [0-9.]+ us\n")
+        self.assertIn("GFLOP/s", text)
+        self.assertIn(" k0_", text)
+        self.assertIn("all kernels, each run alone", text)
+        plan = self.assert_good(sinter("dump", "-", "--stage=plan", "--max-batch=9"))
+        self.assert_no(sinter("bench", "-", "--n=10", text=plan), "plan it for more")
+
     def test_too_little_memory(self):
         self.assert_no(sinter("check", "-", "--n", "1",
                               text="func @f(%x: f64[n, 281474976710656]) {\n  return %x\n}\n"),

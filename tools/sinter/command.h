@@ -29,6 +29,7 @@ void add_dump(CLI::App& app, Run& run);
 void add_opt(CLI::App& app, Run& run);
 void add_check(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
+void add_bench(CLI::App& app, Run& run);
 
 // Switches that every subcommand with a pipeline has; they win over the environment.
 struct PipelineSwitches {

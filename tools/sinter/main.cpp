@@ -55,6 +55,7 @@ int main(int argc, char** argv) {
   sinter::command::add_opt(app, run);
   sinter::command::add_check(app, run);
   sinter::command::add_inspect(app, run);
+  sinter::command::add_bench(app, run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -6,8 +6,8 @@
 #include <sinter/error.h>
 #include <sinter/functions.h>
 #include <sinter/idx.h>
-#include <sinter/nn.h>
 #include <sinter/loader_position.h>
+#include <sinter/nn.h>
 #include <sinter/npy.h>
 #include <sinter/optim.h>
 #include <sinter/optim_combine.h>
