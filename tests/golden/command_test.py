@@ -61,12 +61,13 @@ class Command(unittest.TestCase):
         text = self.assert_good(sinter("--help"))
         for variable in ["DUMP", "JIT", "THREADS", "TIME", "OFF"]:
             self.assertIn("SINTER_" + variable, text)
-        for command in ["dump", "opt", "check", "run", "diff", "fuzz", "reduce"]:
+        for command in ["dump", "opt", "check", "inspect", "run", "bench", "diff", "fuzz",
+                        "reduce"]:
             self.assertRegex(self.assert_good(sinter(command, "--help")),
                              r"Examples?:\n  sinter " + command)
 
     def test_usage(self):
-        for arguments in [[], ["dump"], ["opt"], ["check"], ["undo"], ["dump", "-", "--stage=x"],
+        for arguments in [[], ["dump"], ["opt"], ["check"], ["inspect"], ["undo"], ["dump", "-", "--stage=x"],
                           ["check", "-", "--n", "0"], ["opt", "-", "--wrong"], ["run"],
                           ["diff", "-"], ["reduce"], ["fuzz", "--count", "0"],
                           ["check", "-", "--grid", "4"]]:

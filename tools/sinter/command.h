@@ -28,6 +28,7 @@ using Run = std::function<int()>;
 void add_dump(CLI::App& app, Run& run);
 void add_opt(CLI::App& app, Run& run);
 void add_check(CLI::App& app, Run& run);
+void add_inspect(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 void add_run(CLI::App& app, Run& run);
 void add_diff(CLI::App& app, Run& run);

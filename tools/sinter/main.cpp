@@ -12,7 +12,7 @@
 
 namespace {
 
-constexpr const char* footer = R"(Files are .sir text; "-" is stdin or stdout.
+constexpr const char* footer = R"(Files are .sir text, "-" is stdin or stdout; inspect reads files of tensors and nets.
 
 Example:
   sinter dump step.sir --stage=fused
@@ -55,6 +55,7 @@ int main(int argc, char** argv) {
   sinter::command::add_dump(app, run);
   sinter::command::add_opt(app, run);
   sinter::command::add_check(app, run);
+  sinter::command::add_inspect(app, run);
   sinter::command::add_bench(app, run);
   sinter::command::add_run(app, run);
   sinter::command::add_diff(app, run);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <sinter/random.h>
+#include <sinter/state_dict.h>
 #include <sinter/tensor.h>
 #include <sinter/value.h>
 
@@ -47,6 +48,16 @@ class Parameter {
   std::shared_ptr<State> state_;
 };
 
+struct LoadOptions {
+  /// Names that only one side has are an Error; a shape or dtype that differs always is.
+  bool strict = true;
+};
+
+/// Names that only one side had.
+struct LoadedNames {
+  std::vector<std::string> missing, extra;
+};
+
 /// A net or a part of one: owns parameters, lists its children under names, and writes its wiring
 /// in forward(). Movable, children and all, wherever they live; not copyable.
 ///
@@ -75,6 +86,14 @@ class Module {
   Parameter parameter(const std::string& path) const;
   /// Freezes or unfreezes all parameters.
   void requires_grad(bool on);
+  /// The parameters by name. As in PyTorch they share their buffers with the net: clone() the
+  /// result for a snapshot that training does not change.
+  StateDict state_dict() const;
+  /// Copies the values in. Error that lists every missing, extra and mismatched name, before
+  /// anything is changed.
+  LoadedNames load_state_dict(
+      const StateDict& state, LoadOptions options = {},
+      const std::source_location& at = std::source_location::current());
   /// Converts all parameters to f32 or f64. Call it before a trainer records its step, which binds
   /// the buffers there are.
   void to(DType dtype);

@@ -16,7 +16,9 @@
 #include <sinter/optim_combine.h>
 #include <sinter/permutation.h>
 #include <sinter/random.h>
-#include <sinter/sinter.h>
+#include <sinter/safetensors.h>
+#include <sinter/saved_net.h>
+#include <sinter/state_dict.h>
 #include <sinter/summary.h>
 #include <sinter/tensor.h>
 #include <sinter/trainer.h>
