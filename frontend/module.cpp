@@ -150,37 +150,6 @@ void Module::to(DType dtype) {
   for (const Parameter& p : parameters()) p.state_->value = p.value().to(dtype);
 }
 
-void Module::copy_parameters(const Module& from) {
-  std::vector<Parameter> mine = parameters(), its = from.parameters();
-  Error error("the parameters of {} do not fit {}", from.class_name(), class_name());
-  bool fits = true;
-  const auto differ = [&](std::string text) {
-    error.note(std::move(text));
-    fits = false;
-  };
-  const auto find = [](const std::vector<Parameter>& list, const std::string& name) {
-    return std::find_if(list.begin(), list.end(),
-                        [&](const Parameter& p) { return p.name() == name; });
-  };
-  for (const Parameter& p : mine) {
-    const auto other = find(its, p.name());
-    if (other == its.end()) {
-      differ(fmt::format("missing {} : {}", p.name(), p.value().type_string()));
-    } else if (other->value().shape() != p.value().shape() ||
-               other->value().dtype() != p.value().dtype()) {
-      differ(fmt::format("{} : {} instead of {}", p.name(), other->value().type_string(),
-                         p.value().type_string()));
-    }
-  }
-  for (const Parameter& p : its) {
-    if (find(mine, p.name()) == mine.end()) {
-      differ(fmt::format("extra {} : {}", p.name(), p.value().type_string()));
-    }
-  }
-  if (!fits) throw error.help("make both nets with the same layers and sizes");
-  for (Parameter& p : mine) p.set_value(find(its, p.name())->value());
-}
-
 std::unique_ptr<Module> Module::clone() const {
   throw Error("{} does not say how to clone it", class_name())
       .help("make a second one and call its copy_parameters(), or override clone()");
