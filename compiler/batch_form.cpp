@@ -99,6 +99,18 @@ int64_t operand_element(const Func& func, const Op& op, size_t i, int64_t j) {
   if (op.kind == OpKind::transpose) {
     const std::vector<int64_t>& p = op.attrs.integers("permutation");
     for (size_t k = 0; k < p.size(); ++k) out[static_cast<size_t>(p[k])] = index[k];
+  } else if (op.kind == OpKind::slice || op.kind == OpKind::pad) {
+    const auto axis = static_cast<size_t>(op.attrs.integer("axis"));
+    const int64_t start = op.attrs.integer("start"), step = op.attrs.integer("step");
+    out = index;
+    if (op.kind == OpKind::slice) {
+      out[axis] = start + step * index[axis];
+    } else {
+      out[axis] = (index[axis] - start) / step;
+      const bool inside = (index[axis] - start) % step == 0 && out[axis] >= 0 &&
+                          out[axis] < size_of(from[axis]);
+      if (!inside) return -1;
+    }
   } else {
     const size_t extra = to.size() - from.size();
     for (size_t k = 0; k < from.size(); ++k) {
@@ -271,6 +283,10 @@ class Analyzer {
     }
     if (op.kind == OpKind::contraction) return choose_contraction(op, b);
     if (d.is(Trait::reduction)) return choose_reduction(op, b);
+    if ((op.kind == OpKind::pad || op.kind == OpKind::cumsum) && row(op.result)) {
+      b.role = BatchRole::row;
+      return true;
+    }
     if (!d.is(Trait::elementwise) && !d.is(Trait::source) && !d.is(Trait::view)) {
       return no(fmt::format("{} has no form with rows in lanes", d.name));
     }
@@ -338,7 +354,8 @@ class Analyzer {
     for (size_t i = 0; i < op.operands.size(); ++i) {
       const Type& type = func_.type(op.operands[i]);
       if (elements(type) == 1) continue;
-      const bool moves = op.kind == OpKind::transpose && !trivial(op);
+      const bool moves =
+          (op.kind == OpKind::transpose && !trivial(op)) || op.kind == OpKind::slice;
       if (moves || elements(type) != elements(func_.type(op.result))) {
         return no(fmt::format("the update of {} reads {} in another order",
                               to_string(func_.type(op.result)), to_string(type)));
@@ -397,7 +414,9 @@ class Analyzer {
     if (def(op).is(Trait::reduction)) {
       return static_cast<double>(elements(func_.type(op.operands[0])));
     }
-    return def(op).is(Trait::view) ? 0 : count * program_cost(func_, op);
+    if (op.kind == OpKind::cumsum) return count;
+    const bool moves = def(op).is(Trait::view) || op.kind == OpKind::pad;
+    return moves ? 0 : count * program_cost(func_, op);
   }
 
   const Func& func_;

@@ -61,7 +61,8 @@ bool batch_in_lanes(const ir::Op& kernel);
 // Elements of a value, for one row if it follows the batch; numbered row-major without the axis n.
 int64_t elements(const ir::Type& type);
 
-// The element of operand i that element j of an elementwise op or of a view shows.
+// The element of operand i that element j of an elementwise op, of a view or of a pad shows; -1 for
+// none, as a pad has them.
 int64_t operand_element(const ir::Func& func, const ir::Op& op, size_t i, int64_t j);
 // The elements of both factors whose products add up to element j of a contraction.
 std::vector<std::pair<int64_t, int64_t>> contracted_elements(const ir::Func& func,

@@ -205,6 +205,24 @@ class Planner {
       total = std::max(total, offset + bytes(v));
     }
     func_.arena_bytes = total;
+    if (total > 0) {
+      func_.body.front().notes.push_back(
+          fmt::format("no arena is below {} bytes, which are alive at once", alive_at_once(values)));
+    }
+  }
+
+  // The most bytes, as aligned as in the arena, of values that are alive at one time.
+  int64_t alive_at_once(const std::vector<ValueId>& values) const {
+    std::map<int, int64_t> change;  // by time
+    for (ValueId v : values) {
+      const auto& [first, last] = alive_.at(v);
+      const int64_t bytes = aligned(func_.stored_type(v).bytes(max_batch_));
+      change[first] += bytes;
+      change[last + 1] -= bytes;
+    }
+    int64_t now = 0, most = 0;
+    for (const auto& [time, bytes] : change) most = std::max(most, now += bytes);
+    return most;
   }
 
   const Module& module_;

@@ -238,6 +238,16 @@ void StepRecorder::assign(const Value& target, const Operand& next) {
   name_value(Recorder::make(recording_, value.id()), name + ".next");
 }
 
+void StepRecorder::advance_random_step() {
+  const ir::ValueId step = recording_->random_step();
+  if (!step.valid()) return;
+  ir::Builder b(recording_->module, recording_->func());
+  const ir::Expr next = ir::Expr(b, step) + 1.0;
+  b.create(ir::OpKind::assign, {step, next.id()});
+  const auto& state = recording_->random_state();
+  states_.insert(states_.end(), state.begin(), state.end());
+}
+
 std::vector<Hyper> hypers_of(const optim::Optimizer& optimizer, const nn::Module& net,
                              const SourceLoc& at) {
   auto recording = std::make_shared<Recording>("probe");
@@ -261,10 +271,12 @@ std::vector<Hyper> hypers_of(const optim::Optimizer& optimizer, const nn::Module
 RecordedStep record_step(const StepSource& source, const optim::Optimizer& optimizer,
                          const Tensor& x, const Tensor& y) {
   StepRecording step(source, "train_step");
+  step.recording()->training = true;
   const Value input = step.input("x", x), target = step.input("y", y);
   const std::vector<Value> results = step.objectives(step.predict(input), target);
   StepRecorder recorder(step.recording(), step.names());
   recorder.record(optimizer, step.gradients(results[0]), source.at);
+  recorder.advance_random_step();
   return {step.finish(results), recorder.hypers(), recorder.states()};
 }
 

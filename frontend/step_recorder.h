@@ -36,6 +36,8 @@ class StepRecorder {
   Value scalar_state(const std::string& name, double initial, std::optional<DType> dtype);
   Value rows();
   void assign(const Value& target, const Operand& next);
+  // Where the step draws random numbers: makes the next step draw others, and lists their state.
+  void advance_random_step();
 
   const std::vector<Hyper>& hypers() const { return hypers_; }
   const std::vector<std::pair<std::string, Tensor>>& states() const { return states_; }

@@ -59,7 +59,7 @@ std::string attr_text(const AttrValue& value) {
 
 bool is_default(OpKind kind, const Attr& attr) {
   for (const AttrSpec& spec : def(kind).attrs) {
-    if (spec.name == attr.name) return spec.default_value && *spec.default_value == attr.value;
+    if (spec.name == attr.name) return spec.default_value && Attr{attr.name, *spec.default_value} == attr;
   }
   return false;
 }

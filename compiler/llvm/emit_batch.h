@@ -62,6 +62,8 @@ class BatchEmitter {
   Lanes compute_row(const BatchOp& b, int64_t j);
   Lanes row_contraction(const ir::Op& op, int64_t j, const Lanes* start);
   std::optional<Lanes> biased_contraction(const ir::Op& op, int64_t j);
+  Lanes row_pad(const ir::Op& op, int64_t j);
+  Lanes row_cumsum(const ir::Op& op, int64_t j);
   Lanes row_reduction(const ir::Op& op, int64_t j);
   Lanes row_elementwise(const ir::Op& op, int64_t j);
   Lanes load_rows(ir::ValueId v, int64_t j);

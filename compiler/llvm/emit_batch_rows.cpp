@@ -34,8 +34,42 @@ BatchEmitter::Lanes BatchEmitter::compute_row(const BatchOp& b, int64_t j) {
   if (d.is(ir::Trait::view)) {
     return lanes_of(op.operands[0], operand_element(context_.func, op, 0, j));
   }
+  if (op.kind == OpKind::pad) return row_pad(op, j);
+  if (op.kind == OpKind::cumsum) return row_cumsum(op, j);
   if (auto lanes = biased_contraction(op, j)) return *lanes;
   return row_elementwise(op, j);
+}
+
+BatchEmitter::Lanes BatchEmitter::row_pad(const ir::Op& op, int64_t j) {
+  const int64_t from = operand_element(context_.func, op, 0, j);
+  if (from >= 0) return row_element(op.operands[0], from);
+  const DType dtype = type(op.result).dtype;
+  const double value = op.attrs.real("value");
+  const int64_t whole = dtype == DType::boolean ? value != 0 : static_cast<int64_t>(value);
+  llvm::Type* wide = vector_of(element_type(builder_.getContext(), dtype), lanes_);
+  Value* fill = is_float(dtype) ? static_cast<Value*>(llvm::ConstantFP::get(wide, value))
+                                : llvm::ConstantInt::getSigned(wide, whole);
+  return Lanes(static_cast<size_t>(vectors_), fill);
+}
+
+// The sum up to the element before, and one more.
+BatchEmitter::Lanes BatchEmitter::row_cumsum(const ir::Op& op, int64_t j) {
+  const auto axis = static_cast<int>(op.attrs.integer("axis"));
+  const ir::Shape& shape = type(op.result).shape;
+  const bool reverse = op.attrs.flag("reverse");
+  int64_t stride = 1;
+  for (size_t i = static_cast<size_t>(axis) + 1; i < shape.size(); ++i) {
+    stride *= shape[i].batch ? 1 : shape[i].scale;
+  }
+  const int64_t at = index_along(type(op.result), j, axis);
+  Lanes sum = row_element(op.operands[0], j);
+  if (at == (reverse ? shape[static_cast<size_t>(axis)].scale - 1 : 0)) return sum;
+  const Lanes before = row_element(op.result, reverse ? j + stride : j - stride);
+  for (size_t v = 0; v < sum.size(); ++v) {
+    const bool real = sum[v]->getType()->isFPOrFPVectorTy();
+    sum[v] = real ? builder_.CreateFAdd(before[v], sum[v]) : builder_.CreateAdd(before[v], sum[v]);
+  }
+  return sum;
 }
 
 // A sum of products, one after the other; `start` stands in front of them.
@@ -84,6 +118,11 @@ BatchEmitter::Lanes BatchEmitter::row_reduction(const ir::Op& op, int64_t j) {
     const Lanes next = row_element(x, folded[k]);
     for (size_t v = 0; v < count; ++v) {
       const bool real = next[v]->getType()->isFPOrFPVectorTy();
+      if (op.kind == OpKind::prod) {
+        best[v] = real ? builder_.CreateFMul(best[v], next[v])
+                       : builder_.CreateMul(best[v], next[v]);
+        continue;
+      }
       if (op.kind == OpKind::sum) {
         best[v] = real ? builder_.CreateFAdd(best[v], next[v])
                        : builder_.CreateAdd(best[v], next[v]);

@@ -74,6 +74,8 @@ llvm::Function* KernelEmitter::emit() {
   tile_ = {.rows = 1, .vectors = 1, .row = i64(0), .column = i64(0), .mask = nullptr};
   if (form_.scatters()) {
     emit_scatter();
+  } else if (form_.goes_along_lines()) {
+    emit_lines();
   } else if (rows_outer_) {
     ask_for(0, 0);
     emit_rows_outer();

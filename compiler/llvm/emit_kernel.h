@@ -74,6 +74,9 @@ class KernelEmitter {
   void emit_rows_outer();
   void emit_panels_outer();
   void emit_scatter();
+  void emit_lines();
+  void line_of_sums(const Access& from, Value* offset, const Access& to, Value* at);
+  void line_of_largest(const Access& from, Value* offset, const Access& to, Value* at);
   void panel(Value* column, int vectors, Value* mask);
   void wide_row(Value* row);
   void row_blocks(Value* begin, Value* end, Carried& carried,
@@ -91,6 +94,7 @@ class KernelEmitter {
   Value* compute(ir::ValueId v, int r, int c);
   Value* compute_elementwise(const KernelOp& k, int r, int c);
   Value* compute_gather(const KernelOp& k, int r, int c);
+  Value* compute_pad(const KernelOp& k, int r, int c);
   uint32_t varies(ir::ValueId v) const;
   void remember(ir::ValueId v, int r, int c, Value* value);
   void ask_for(uint32_t exactly, int phase);  // computes what varies along just these axes
@@ -107,6 +111,7 @@ class KernelEmitter {
   // Memory (emit_memory.cpp).
   Access access_of(ir::ValueId v, const AxisMap& axes, bool through_view = false);
   ir::Shape stored_dims(const BufferAccess& access) const;
+  Access make_access(const BufferAccess& found, int reader_axes);
   Access make_access(Value* base, DType dtype, const ir::Shape& dims, const std::vector<int>& axes,
                      int reader_axes);
   Value* entry_base(ir::ValueId v);

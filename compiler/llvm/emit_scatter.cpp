@@ -13,13 +13,12 @@ void KernelEmitter::emit_scatter() {
   const ValueId rows = form_.root->operands[0], index = form_.root->operands[1];
   const ValueId result = form_.root->result;
   const ir::Type& type = func.type(result);
-  lanes_ = context_.target.lanes(type.dtype == DType::f64 ? 8 : 4);
+  lanes_ = context_.target.lanes(static_cast<int>(dtype_size(type.dtype)));
   const int by_row = 0, by_column = 1;  // the readers' axes here: the row read, the column
   const auto access = [&](ValueId v, const AxisMap& axes) {
     const auto found = resolve_access(func, context_.defs, context_.stored, v, axes);
     SINTER_CHECK(found.has_value(), "scatter_add reads a value without memory");
-    return make_access(entry_base(found->buffer), func.type(v).dtype, stored_dims(*found),
-                       found->axes, 2);
+    return make_access(*found, 2);
   };
   const Access from = access(rows, {by_row, by_column});
   const Access indices = access(index, {by_row});
@@ -80,7 +79,8 @@ void KernelEmitter::emit_scatter() {
             builder_.CreateMul(column, stride_of(from, by_column)));
         Value* x = load_vector(from, read, stride_of(from, by_column), lanes_, mask,
                                builder_.CreateSub(width, column));
-        store(builder_.CreateFAdd(sum, x), at, mask);
+        store(is_float(type.dtype) ? builder_.CreateFAdd(sum, x) : builder_.CreateAdd(sum, x), at,
+              mask);
       });
     });
   }

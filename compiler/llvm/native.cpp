@@ -19,6 +19,7 @@
 #include "compiler/compile.h"
 #include "compiler/llvm/emit_function.h"
 #include "compiler/llvm/emit_kernel.h"
+#include "compiler/llvm/jit_symbols.h"
 #include "compiler/llvm/target.h"
 #include "ir/op.h"
 #include "runtime/float_mode.h"
@@ -132,12 +133,21 @@ class NativeExecutable final : public Executable {
 
   const ir::Module& module() const override { return module_; }
   int64_t max_batch() const override { return max_batch_; }
+  std::vector<CompiledKernel> kernels() const override {
+    std::vector<CompiledKernel> out;
+    const ir::Func& func = *module_.find(func_name_);
+    for (const ir::Op& op : func.body) {
+      if (op.kind != ir::OpKind::kernel) continue;
+      const std::string symbol = kernel_symbol(func, op);
+      const auto found = check(jit_->lookup(symbol), "linking a kernel");
+      out.push_back({symbol, found.toPtr<KernelFunction>(), scratch_bytes_});
+    }
+    return out;
+  }
   std::string llvm_ir() const override { return llvm_ir_; }
   std::string assembly() const override { return assembly_; }
 
  private:
-  using KernelFunction = void (*)(void* const*, void*, void*, int64_t, int64_t, int64_t);
-
   // One kernel that is called alone.
   struct Kernel {
     KernelFunction entry = nullptr;
@@ -223,6 +233,7 @@ class NativeExecutable final : public Executable {
     compile_part(parts[0], func, options);
     for (std::thread& t : others) t.join();
     jit_ = check(llvm::orc::LLJITBuilder().create(), "starting the JIT");
+    show_symbols(*jit_, options.perf_map);
     llvm::orc::JITDylib& library = jit_->getMainJITDylib();
     llvm::orc::SymbolMap symbols;
     symbols[jit_->mangleAndIntern("sinter_barrier_wait")] = {

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <iosfwd>
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <sinter/random.h>
 #include <sinter/state_dict.h>
 #include <sinter/tensor.h>
 #include <sinter/value.h>
@@ -172,6 +174,21 @@ class Tanh : public Module {
  public:
   Value forward(Value x) override;
   std::unique_ptr<Module> clone() const override;
+};
+/// Drops elements while training; see sinter::dropout. Which ones follows from the seed that the
+/// default generator, or the one given, has at the first step.
+class Dropout : public Module {
+ public:
+  /// Error unless 0 <= p < 1.
+  explicit Dropout(double p = 0.5);
+  Dropout(double p, const Generator& generator);
+  Value forward(Value x) override;
+  std::unique_ptr<Module> clone() const override;
+  std::string extra() const override;
+
+ private:
+  double p_;
+  std::optional<Generator> generator_;
 };
 /// Along an axis, by default the last one.
 class Softmax : public Module {
