@@ -70,7 +70,7 @@ struct Run {
   DataLoader loader;
   std::vector<float> losses;
 
-  Run(uint64_t seed, const optim::Optimizer& optimizer, int64_t workers)
+  Run(uint64_t seed, const optim::Optimizer& optimizer, int workers)
       : net((manual_seed(seed), Net())),
         trainer(net, cross_entropy, optimizer, {.threads = 1}),
         loader(samples(), {.batch_size = 5, .shuffle = true, .num_workers = workers, .seed = 11}) {}
@@ -104,12 +104,12 @@ struct Run {
 
 constexpr int64_t steps = 18;
 
-void resumes_bit_for_bit(const Named& named, std::vector<int64_t> workers, int points,
+void resumes_bit_for_bit(const Named& named, std::vector<int> workers, int points,
                          uint32_t seed) {
   Run whole(1, named.optimizer, 0);
   whole.train(steps);
   std::mt19937 random(seed);
-  for (int64_t w : workers) {
+  for (int w : workers) {
     INFO(named.name << ", " << w << " workers");
     const Folder folder;
     {
@@ -137,7 +137,7 @@ void resumes_bit_for_bit(const Named& named, std::vector<int64_t> workers, int p
 
 // Each optimizer with one number of workers and one point: what takes time is to compile each run.
 TEST_CASE("a resumed run has the bits of the uninterrupted one, for every optimizer", "[files]") {
-  const int64_t workers[] = {0, 1, 2, 4};
+  const int workers[] = {0, 1, 2, 4};
   uint32_t i = 0;
   for (const Named& named : optimizers()) {
     resumes_bit_for_bit(named, {workers[i % 4]}, 1, i);
