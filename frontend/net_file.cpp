@@ -91,7 +91,7 @@ class Reader {
         if (error != std::errc()) break;
         out.push_back(value);
         at = next;
-        if (at == end || *at != ' ') break;
+        if (out.size() == count || at == end || *at != ' ') break;
         ++at;
       }
       if (at != end) out.clear();
@@ -208,7 +208,9 @@ class Reader {
       if (op.kind == ir::OpKind::kernel || op.kind == ir::OpKind::barrier) {
         throw wrong(func, "is not a recorded function");
       }
-      if (op.kind == ir::OpKind::assign && !may_assign) throw wrong(func, "assigns to a parameter");
+      if (op.kind == ir::OpKind::assign && !may_assign) {
+        throw wrong(func, "assigns to a parameter");
+      }
     }
     for (size_t i = globals; i < func.global_values.size(); ++i) {
       if (func.global_values[i].valid()) throw wrong(func, "reads the state of the optimizer");

@@ -2,15 +2,18 @@
 # Installs what the build needs and the machine lacks (Debian 12). Running it again costs nothing.
 #
 #   tools/setup.sh             compilers and libraries, from Debian
-#   tools/setup.sh --oracles   also numpy and JAX, which some tests compare with, in build/venv
+#   tools/setup.sh --peers     also numpy and safetensors, whose files tests exchange, in build/venv
+#   tools/setup.sh --oracles   also JAX, which fixtures and the bench are compared with
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 packages=(
   g++ cmake ninja-build ccache python3 python3-venv
   llvm-19-dev libfmt-dev catch2 libbenchmark-dev libcli11-dev nlohmann-json3-dev zlib1g-dev
+  strace
 )
-oracles=("numpy==2.4.6" "jax==0.10.2")
+peers=("numpy==2.4.6" "safetensors==0.8.0")
+oracles=("${peers[@]}" "jax==0.10.2")
 
 step() { printf '==> %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -55,27 +58,32 @@ install_packages() {
   [[ ${#missing[@]} -eq 0 ]] || fail "still missing after the installation: ${missing[*]}"
 }
 
-install_oracles() {
-  local stamp=build/venv/installed.txt
-  if [[ -f "$stamp" && "$(cat "$stamp")" == "${oracles[*]}" ]]; then
-    step "set-up: the oracles are there (build/venv)"
+# install_python PACKAGE==VERSION...: what of these build/venv lacks.
+install_python() {
+  local installed=build/venv/installed.txt package missing=()
+  for package in "$@"; do
+    grep -qwFs -- "$package" "$installed" || missing+=("$package")
+  done
+  if [[ ${#missing[@]} -eq 0 ]]; then
+    step "set-up: the Python packages are there (build/venv)"
     return
   fi
-  step "set-up: installing ${oracles[*]} into build/venv"
+  step "set-up: installing ${missing[*]} into build/venv"
   mkdir -p build
-  /usr/bin/python3 -m venv --clear build/venv
-  build/venv/bin/pip install --quiet --disable-pip-version-check "${oracles[@]}"
-  printf '%s\n' "${oracles[*]}" >"$stamp"
+  [[ -x build/venv/bin/pip ]] || /usr/bin/python3 -m venv --clear build/venv
+  build/venv/bin/pip install --quiet --disable-pip-version-check "${missing[@]}"
+  printf '%s\n' "${missing[@]}" >>"$installed"
 }
 
-with_oracles=false
+python_packages=()
 for argument in "$@"; do
   case "$argument" in
-    --oracles) with_oracles=true ;;
-    -h | --help) sed -n '2,5p' tools/setup.sh | sed 's/^# \{0,1\}//'; exit 0 ;;
+    --peers) python_packages=("${peers[@]}") ;;
+    --oracles) python_packages=("${oracles[@]}") ;;
+    -h | --help) sed -n '2,6p' tools/setup.sh | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) printf 'error: unknown argument %s; see tools/setup.sh --help\n' "$argument" >&2; exit 2 ;;
   esac
 done
 
 install_packages
-if $with_oracles; then install_oracles; fi
+if [[ ${#python_packages[@]} -gt 0 ]]; then install_python "${python_packages[@]}"; fi

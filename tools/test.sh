@@ -75,8 +75,8 @@ for argument in "$@"; do
 done
 [[ ${#presets[@]} -gt 0 ]] || presets=(release tsan)
 
-step "set-up: install what is missing (tools/setup.sh)"
-tools/setup.sh
+step "set-up: install what is missing (tools/setup.sh --peers)"
+tools/setup.sh --peers
 if [[ "${CI:-}" == true ]]; then report_format; fi
 
 failed_presets=()

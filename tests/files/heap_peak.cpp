@@ -1,5 +1,5 @@
-// Every allocation of the process is counted: by hooks of AddressSanitizer where it owns malloc, else
-// by a malloc of our own around that of the C library, which lets a program define it.
+// Every allocation of the process is counted: by hooks of AddressSanitizer where it owns malloc,
+// else by a malloc of our own around that of the C library, which lets a program define it.
 #include "tests/files/heap_peak.h"
 
 #include <atomic>

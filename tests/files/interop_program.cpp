@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <sinter/error.h>
 #include <sinter/npy.h>
 #include <sinter/random.h>
 #include <sinter/safetensors.h>

@@ -1,6 +1,6 @@
-// Loads broken variants of files of every format. Each must end in a value or in an Error that names
-// the file and a fix: no crash, no other exception, no hang, and never more memory than twice the
-// size of the file and 64 MiB.
+// Loads broken variants of files of every format. Each must end in a value or in an Error that
+// names the file and a fix: no crash, no other exception, no hang, and never more memory than twice
+// the size of the file and 64 MiB.
 //
 //   mutate_files FORMAT|all COUNT [SEED]
 //
@@ -42,13 +42,57 @@ struct Format {
 
 // Bytes that mean something to one of the formats, and numbers at the edges.
 const std::vector<std::string>& pieces() {
-  static const std::vector<std::string> out{
-      "\"", "{", "}", "[", "]", ":", ",", "\\", "\\u0000", "\\ud800", "'", "(", ")", "0", "-1",
-      "9", "1e9", ".5", "18446744073709551615", "9223372036854775807", "9223372036854775808",
-      "4294967296", "65536", "F32", "F64", "I64", "BOOL", "BF16", "U8", "<f4", "|b1", "|O", ">f8",
-      "True", "\"dtype\":", "\"shape\":[", "\"data_offsets\":[0,", "__metadata__", "\n", " ", "\t",
-      "\xff", "\xc3\xa4", std::string(1, '\0'), std::string("\0\0\0\0\0\0\0\x80", 8),
-      std::string(8, '\xff'), "\x1f\x8b", std::string("\0\0\x08\x03", 4), ",,", "\"\"", "\r\n"};
+  static const std::vector<std::string> out{"\"",
+                                            "{",
+                                            "}",
+                                            "[",
+                                            "]",
+                                            ":",
+                                            ",",
+                                            "\\",
+                                            "\\u0000",
+                                            "\\ud800",
+                                            "'",
+                                            "(",
+                                            ")",
+                                            "0",
+                                            "-1",
+                                            "9",
+                                            "1e9",
+                                            ".5",
+                                            "18446744073709551615",
+                                            "9223372036854775807",
+                                            "9223372036854775808",
+                                            "4294967296",
+                                            "65536",
+                                            "F32",
+                                            "F64",
+                                            "I64",
+                                            "BOOL",
+                                            "BF16",
+                                            "U8",
+                                            "<f4",
+                                            "|b1",
+                                            "|O",
+                                            ">f8",
+                                            "True",
+                                            "\"dtype\":",
+                                            "\"shape\":[",
+                                            "\"data_offsets\":[0,",
+                                            "__metadata__",
+                                            "\n",
+                                            " ",
+                                            "\t",
+                                            "\xff",
+                                            "\xc3\xa4",
+                                            std::string(1, '\0'),
+                                            std::string("\0\0\0\0\0\0\0\x80", 8),
+                                            std::string(8, '\xff'),
+                                            "\x1f\x8b",
+                                            std::string("\0\0\x08\x03", 4),
+                                            ",,",
+                                            "\"\"",
+                                            "\r\n"};
   return out;
 }
 
@@ -233,8 +277,7 @@ bool run(const Format& format, int count, uint64_t seed, const std::string& path
   double slowest = 0;
   const auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < count; ++i) {
-    const std::string bytes =
-        format.mutate(format.seeds[random() % format.seeds.size()], random);
+    const std::string bytes = format.mutate(format.seeds[random() % format.seeds.size()], random);
     files::write(path, bytes);
     files::reset_heap_peak();
     const size_t before = files::heap_bytes();

@@ -1,5 +1,5 @@
-// Saves a file of one kind, old or new contents, or says which of the two a file has. The crash test
-// kills it at every system call of the save, and has the system calls fail.
+// Saves a file of one kind, old or new contents, or says which of the two a file has. The crash
+// test kills it at every system call of the save, and has the system calls fail.
 //
 //   saver save KIND PATH VERSION
 //   saver which KIND PATH          prints VERSION
@@ -9,9 +9,8 @@
 #include <cstdlib>
 #include <string>
 
-#include <unistd.h>
-
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <sinter/sinter.h>
 

@@ -70,23 +70,28 @@ struct Run {
   DataLoader loader;
   std::vector<float> losses;
 
-  Run(uint64_t seed, const optim::Optimizer& optimizer, int64_t workers)
+  Run(uint64_t seed, const optim::Optimizer& optimizer, int workers)
       : net((manual_seed(seed), Net())),
         trainer(net, cross_entropy, optimizer, {.threads = 1}),
         loader(samples(), {.batch_size = 5, .shuffle = true, .num_workers = workers, .seed = 11}) {}
 
-  // Up to step number `end`; a checkpoint goes to `path` at step `save_at`, inside the loop.
-  void train(int64_t end, int64_t save_at = -1, const std::string& path = {}) {
+  // Up to step number `end`; a checkpoint of each step goes into `folder`, from inside the loop.
+  void train(int64_t end, const std::string& folder = {}) {
     while (trainer.step_count() < end) {
       for (auto [step, x, y] : loader) {
         trainer.set_lr(0.01 / static_cast<double>(1 + trainer.step_count() / 4));
         losses.push_back(trainer.step(x, y));
         // A use of the default generator beside the net's.
         losses.push_back(static_cast<float>(rand({1}).item()));
-        if (trainer.step_count() == save_at) trainer.save_checkpoint(path, loader.position());
+        if (!folder.empty()) save(folder);
         if (trainer.step_count() >= end) break;
       }
     }
+  }
+
+  void save(const std::string& folder) const {
+    trainer.save_checkpoint(folder + "/" + std::to_string(trainer.step_count()),
+                            loader.position());
   }
 
   uint64_t hash() const {
@@ -99,48 +104,50 @@ struct Run {
 
 constexpr int64_t steps = 18;
 
-void resumes_bit_for_bit(const Named& named, int64_t workers, int points, uint32_t seed) {
-  INFO(named.name << ", " << workers << " workers");
-  const Folder folder;
-  const std::string path = folder / "run.ckpt";
+void resumes_bit_for_bit(const Named& named, std::vector<int> workers, int points,
+                         uint32_t seed) {
   Run whole(1, named.optimizer, 0);
   whole.train(steps);
   std::mt19937 random(seed);
-  for (int i = 0; i < points; ++i) {
-    const auto at = static_cast<int64_t>(1 + random() % (steps - 1));
-    INFO("interrupted after step " << at);
+  for (int w : workers) {
+    INFO(named.name << ", " << w << " workers");
+    const Folder folder;
     {
-      // It goes on past its last checkpoint, as a run does that dies.
-      Run killed(1, named.optimizer, workers);
-      killed.train(at + 1, at, path);
+      Run saving(1, named.optimizer, w);
+      saving.train(steps, folder / "");
+      CHECK(saving.hash() == whole.hash());
     }
-    Run resumed(99, named.optimizer, workers);
-    resumed.loader.seek(resumed.trainer.load_checkpoint(path));
-    CHECK(resumed.trainer.step_count() == at);
-    resumed.train(steps);
-    CHECK(resumed.hash() == whole.hash());
-    CHECK(resumed.trainer.compile_count() == 1);
-    CHECK(std::equal(resumed.losses.begin(), resumed.losses.end(),
-                     whole.losses.end() - static_cast<int64_t>(resumed.losses.size()),
-                     whole.losses.end()));
+    for (int i = 0; i < points; ++i) {
+      const auto at = static_cast<int64_t>(1 + random() % (steps - 1));
+      INFO("interrupted after step " << at);
+      Run resumed(99, named.optimizer, w);
+      resumed.loader.seek(resumed.trainer.load_checkpoint(folder / std::to_string(at)));
+      CHECK(resumed.trainer.step_count() == at);
+      resumed.train(steps);
+      CHECK(resumed.hash() == whole.hash());
+      CHECK(resumed.trainer.compile_count() == 1);
+      CHECK(std::equal(resumed.losses.begin(), resumed.losses.end(),
+                       whole.losses.end() - static_cast<int64_t>(resumed.losses.size()),
+                       whole.losses.end()));
+    }
   }
 }
 
 }  // namespace
 
+// Each optimizer with one number of workers and one point: what takes time is to compile each run.
 TEST_CASE("a resumed run has the bits of the uninterrupted one, for every optimizer", "[files]") {
-  uint32_t seed = 0;
+  const int workers[] = {0, 1, 2, 4};
+  uint32_t i = 0;
   for (const Named& named : optimizers()) {
-    for (int64_t workers : {0, 1, 2, 4}) resumes_bit_for_bit(named, workers, 1, ++seed);
+    resumes_bit_for_bit(named, {workers[i % 4]}, 1, i);
+    ++i;
   }
 }
 
 // sinter_tests "[resume_all]": 25 points for each optimizer and number of workers.
 TEST_CASE("a resumed run has the bits of the uninterrupted one, at length", "[.][resume_all]") {
-  uint32_t seed = 1000;
-  for (const Named& named : optimizers()) {
-    for (int64_t workers : {0, 1, 2, 4}) resumes_bit_for_bit(named, workers, 25, ++seed);
-  }
+  for (const Named& named : optimizers()) resumes_bit_for_bit(named, {0, 1, 2, 4}, 25, 1000);
 }
 
 TEST_CASE("a checkpoint can be loaded before and after the first step", "[files]") {
@@ -149,12 +156,13 @@ TEST_CASE("a checkpoint can be loaded before and after the first step", "[files]
   Run first(1, adam, 0);
   CHECK_THAT(error_of([&] { first.trainer.save_checkpoint(folder / "a"); }),
              Contains("call record(x, y) or step(x, y) first"));
-  first.train(7, 7, folder / "a");
+  first.train(7);
+  first.trainer.save_checkpoint(folder / "a", first.loader.position());
   Run fresh(2, adam, 0), used(3, adam, 0);
   used.train(3);
   const LoaderPosition a = fresh.trainer.load_checkpoint(folder / "a");
   CHECK(used.trainer.load_checkpoint(folder / "a") == a);
-  CHECK(a == LoaderPosition{11, 1, 2});
+  CHECK(a == first.loader.position());
   CHECK(fresh.trainer.lr() == first.trainer.lr());
   CHECK(fresh.hash() == first.hash());
   CHECK(used.hash() == first.hash());
@@ -165,7 +173,8 @@ TEST_CASE("a checkpoint that does not fit changes nothing and says all of why", 
   const Folder folder;
   const std::string path = folder / "a.ckpt";
   Run first(1, optim::Adam{}, 0);
-  first.train(2, 2, path);
+  first.train(2);
+  first.trainer.save_checkpoint(path);
 
   Run other(2, optim::SGD{.lr = 0.1, .momentum = 0.9}, 0);
   other.train(1);
@@ -194,9 +203,9 @@ TEST_CASE("a batch smaller than those before the checkpoint compiles nothing twi
   const Folder folder;
   Run first(1, optim::Adam{}, 0);
   // The next batch is the last and smallest one of its epoch.
-  first.train(4, 4, folder / "a");
+  first.train(4, folder / "");
   Run resumed(1, optim::Adam{}, 0);
-  resumed.loader.seek(resumed.trainer.load_checkpoint(folder / "a"));
+  resumed.loader.seek(resumed.trainer.load_checkpoint(folder / "4"));
   resumed.train(10);
   CHECK(resumed.trainer.compile_count() == 1);
   CHECK(resumed.trainer.max_batch() == 5);

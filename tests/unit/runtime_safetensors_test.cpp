@@ -1,11 +1,10 @@
 #include <cstring>
 
 #include <catch2/catch.hpp>
+#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <fcntl.h>
 
 #include <sinter/npy.h>
 #include <sinter/random.h>
@@ -184,10 +183,11 @@ TEST_CASE("bad safetensors are errors with the file and the byte", "[safetensors
              Contains("no string"));
   CHECK_THAT(two("\"__metadata__\":{\"x\":\"\"}", "\"__metadata__\":{}"),
              Contains("a second __metadata__ at byte 33"));
-  CHECK_THAT(header("{\"__metadata__\":{\"x\":\"\",\"x\":\"\"}}"), Contains("a second \"x\" at byte 32"));
-  CHECK_THAT(message(file_of("{" + entry("a", "BOOL", "[3]", "[0,3]") + "}",
-                             std::string("\0\1\2", 3))),
-             Contains("a bool of value 2 at byte 65"));
+  CHECK_THAT(header("{\"__metadata__\":{\"x\":\"\",\"x\":\"\"}}"),
+             Contains("a second \"x\" at byte 32"));
+  CHECK_THAT(
+      message(file_of("{" + entry("a", "BOOL", "[3]", "[0,3]") + "}", std::string("\0\1\2", 3))),
+      Contains("a bool of value 2 at byte 65"));
 }
 
 TEST_CASE("what a file may cost is limited by its header", "[safetensors]") {

@@ -63,12 +63,11 @@ struct Inspect {
     if (ir && !net) throw Error("{} holds no IR", file).help("leave out --ir");
     if (ir) return found->second;
     const int64_t bytes = header.entries.empty() ? 0 : header.entries.back().end;
-    std::string out = fmt::format(
-        "{}: {}\n  {} tensors, {} bytes\n", file,
-        !net                                           ? "tensors"
-        : header.metadata.contains("sinter.generator") ? "a checkpoint"
-                                                       : "a net",
-        header.entries.size(), bytes);
+    std::string out = fmt::format("{}: {}\n  {} tensors, {} bytes\n", file,
+                                  !net                                           ? "tensors"
+                                  : header.metadata.contains("sinter.generator") ? "a checkpoint"
+                                                                                 : "a net",
+                                  header.entries.size(), bytes);
     size_t width = 0;
     for (const auto& e : header.entries) width = std::max(width, e.name.size());
     for (const auto& e : header.entries) {
