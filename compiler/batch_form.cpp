@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "compiler/batch_stages.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {
@@ -19,13 +20,6 @@ using ir::Trait;
 using ir::Type;
 using ir::ValueDef;
 using ir::ValueId;
-
-const BatchOp* BatchForm::find(ValueId value) const {
-  for (const BatchOp& b : ops) {
-    if (b.op->result == value && b.role != BatchRole::assign) return &b;
-  }
-  return nullptr;
-}
 
 bool batch_in_lanes(const Op& kernel) { return kernel.attrs.text("lanes") == "batch"; }
 
@@ -334,10 +328,27 @@ class Analyzer {
     return true;
   }
 
-  // What depends on a total of the last pass is computed when all passes are over.
+  // A total that only the tail reads waits for the last pass, which computes most of what it needs
+  // anyway; others are complete before the first pass that reads them. So are rows of results.
   void finish_passes() {
-    for (BatchOp& b : form_.ops) {
-      if (b.role == BatchRole::assign) b.pass = form_.passes;
+    const int last = form_.passes - 1;
+    std::map<ValueId, int> deadline;  // the last pass that may compute a uniform value
+    for (auto b = form_.ops.rbegin(); b != form_.ops.rend(); ++b) {
+      if (b->role == BatchRole::assign) {
+        b->pass = form_.passes;
+        continue;
+      }
+      const ValueId v = b->op->result;
+      const auto found = deadline.find(v);
+      const int latest = found == deadline.end() ? last : found->second;
+      if (b->role == BatchRole::total) b->pass = latest;
+      if (b->role == BatchRole::row && result(v)) b->pass = last;
+      const int needed_by = b->role == BatchRole::uniform ? latest : b->pass - 1;
+      for (const ValueId operand : b->op->operands) {
+        if (row(operand)) continue;
+        const auto [it, fresh] = deadline.try_emplace(operand, needed_by);
+        if (!fresh) it->second = std::min(it->second, needed_by);
+      }
     }
   }
 
@@ -397,13 +408,21 @@ class Analyzer {
       }
     }
     for (const BatchOp& b : form_.ops) {
-      if (b.role == BatchRole::total) {
-        form_.totals += static_cast<double>(elements(func_.type(b.op->result)));
-      }
+      if (b.role == BatchRole::total) form_.totals += elements(func_.type(b.op->result));
     }
-    if (form_.row_ops <= max_row_ops) return true;
-    return no(fmt::format("a row takes about {:.0f} operations, more than {:.0f}", form_.row_ops,
-                          max_row_ops));
+    if (form_.row_ops <= max_straight_row_ops) return true;
+    if (form_.totals > max_totals) {
+      return no(fmt::format("gradients have {} elements, more than {}", form_.totals, max_totals));
+    }
+    const bool rows_returned = std::any_of(func_.results.begin(), func_.results.end(),
+                                           [&](ValueId v) { return row(v); });
+    if (rows_returned) return no("it returns rows");
+    for (int pass = 0; pass < form_.passes; ++pass) {
+      StagesAnalysis stages = plan_stages(func_, form_, pass);
+      if (!stages.stages) return no(std::move(stages.reason));
+    }
+    form_.loops = true;
+    return true;
   }
 
   double cost(const Op& op) const {

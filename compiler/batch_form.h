@@ -29,8 +29,8 @@ enum class BatchRole : uint8_t { uniform, row, total, assign };
 struct BatchOp {
   const ir::Op* op = nullptr;
   BatchRole role = BatchRole::uniform;
-  // row and total: the first pass that can compute it. uniform and assign: known before this pass
-  // begins; the number of passes where it takes all of them.
+  // row: the first pass that can compute it. total, and rows of a result: the pass that does.
+  // uniform and assign: known before this pass begins, or after the last one.
   int pass = 0;
 };
 
@@ -38,14 +38,15 @@ struct BatchForm {
   std::vector<BatchOp> ops;
   int passes = 0;
   double row_ops = 0;   // vector operations of all passes for each vector of rows, about
-  double totals = 0;    // elements of all totals
-
-  const BatchOp* find(ir::ValueId value) const;
+  int64_t totals = 0;   // elements of all totals
+  bool loops = false;   // over features (compiler/batch_stages.h), not straight-line code for all
 };
 
 // Most vector operations that straight-line code may take for one vector of rows, so that it
 // compiles in milliseconds.
-inline constexpr double max_row_ops = 700;
+inline constexpr double max_straight_row_ops = 160;
+// Most elements of totals, each of which is a vector in the nearest cache.
+inline constexpr int64_t max_totals = 3000;
 
 // The form of `ops` (a whole function body), or the reason why there is none.
 struct BatchAnalysis {

@@ -20,8 +20,11 @@ BatchEmitter::BatchEmitter(const FunctionContext& context, const ir::Op& kernel)
       uses_(ir::use_counts(context.func)),
       builder_(context.out.getContext()),
       entry_(context.out.getContext()) {
+  defs_.resize(context.func.values.size(), nullptr);
   for (const BatchOp& b : form_.ops) {
-    if (b.role != BatchRole::assign) made_by_[b.op->result] = &b;
+    if (b.role == BatchRole::assign) continue;
+    made_by_[b.op->result] = &b;
+    defs_[static_cast<size_t>(b.op->result.index)] = b.op;
   }
 }
 
@@ -44,8 +47,7 @@ llvm::Function* BatchEmitter::emit() {
   return function;
 }
 
-// More vectors share the loads of parameters and totals, and cost registers and compile time. All
-// follows from shapes and target.
+// The vectors of a block share the loads of parameters and totals.
 void BatchEmitter::choose_block() {
   bool wide = false;
   for (const BatchOp& b : form_.ops) {
@@ -54,7 +56,7 @@ void BatchEmitter::choose_block() {
   }
   lanes_ = context_.target.lanes(wide ? 8 : 4);
   total_type_ = vector_of(wide ? builder_.getDoubleTy() : builder_.getFloatTy(), lanes_);
-  block_ = form_.row_ops <= 200 ? 4 : form_.row_ops <= 450 ? 2 : 1;
+  block_ = 4;
 }
 
 bool BatchEmitter::is_result(ValueId v) const {
@@ -119,6 +121,11 @@ void BatchEmitter::place_totals(int pass) {
 void BatchEmitter::emit_pass(int pass) {
   place_totals(pass);
   hoist_uniforms(pass);
+  if (form_.loops) {
+    emit_stages(pass);
+    finish_totals(pass);
+    return;
+  }
   const std::vector<Root> roots = roots_of(pass);
   const int64_t rows = int64_t{block_} * lanes_;
   Value* left = loop(i64(0), n_, rows, [&](Value* row) { block(roots, block_, row, nullptr); });

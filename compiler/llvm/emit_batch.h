@@ -16,10 +16,12 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "compiler/batch_form.h"
+#include "compiler/batch_stages.h"
 #include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
 #include "ir/scalar.h"
@@ -57,6 +59,35 @@ class BatchEmitter {
   Value* total_row(int pass, Value* number);
   bool is_result(ir::ValueId v) const;
 
+  // Loops over features (emit_batch_stages.cpp).
+  struct Kept {
+    Value* memory = nullptr;  // vector_ of each vector of the block, feature by feature
+    llvm::Type* vector = nullptr;
+  };
+  void emit_stages(int pass);
+  void keep(ir::ValueId v);
+  Value* kept_at(const Kept& kept, Value* feature, int vector);
+  void load_block(const std::vector<ir::ValueId>& arguments);
+  void load_whole_block(ir::ValueId v);
+  void load_part_of_block(ir::ValueId v);
+  Value* load_strided(Value* at, llvm::Type* vector, DType dtype, int64_t stride);
+  void stage(const BatchStage& stage);
+  void tile(const BatchStage& stage, Value* feature, int features);
+  void tile_product(const ir::Op& op, int features);
+  void tile_kept(const ir::Op& op, int features);
+  void tile_fold(const ir::Op& op, int features);
+  void tile_sum(const ir::Op& op, int features);
+  void start_fold(const ir::Op& op);
+  void total_product(const ir::Op& op);
+  void total_tile(const ir::Op& op, Value* left, int lefts, Value* right, int rights);
+  const Lanes& stage_element(ir::ValueId v, int64_t j);
+  Value* uniform_base(ir::ValueId v);
+  ir::ValueId plain(ir::ValueId v) const { return behind_plain_views(context_.func, defs_, v); }
+  void counted_loop(int64_t count, int64_t step, Lanes& carried,
+                    const std::function<void(Value* i, Lanes& carried)>& body);
+  void features_in_tiles(int64_t count, int size,
+                         const std::function<void(Value* first, int features)>& body);
+
   // Elements of row values (emit_batch_rows.cpp).
   const Lanes& row_element(ir::ValueId v, int64_t j);
   Lanes compute_row(const BatchOp& b, int64_t j);
@@ -79,6 +110,7 @@ class BatchEmitter {
   Value* load_uniform(ir::ValueId v, int64_t j);
   Value* repeated(ir::ValueId v, int64_t j);
   void hoist_uniforms(int pass);
+  void hoist_to_memory(ir::ValueId v);
   void finish_totals(int pass);
   Value* add_across(std::vector<Value*> rows);
   Value* total_rows(ir::ValueId v, Value* chunk, int count);
@@ -126,6 +158,15 @@ class BatchEmitter {
   Value* mask_ = nullptr;  // lanes that are rows; null for all
   std::map<Element, Lanes> rows_;
   std::map<Element, Value*> repeated_;
+
+  // Loops over features.
+  std::vector<const ir::Op*> defs_;  // of values made in the kernel
+  std::map<ir::ValueId, Kept> kept_;
+  std::map<ir::ValueId, Kept> kept_best_;  // of each argmax
+  std::set<ir::ValueId> zeroed_;  // kept values whose lanes that are no rows must be zero
+  std::set<ir::ValueId> here_;    // kept values that the stage at hand computes
+  Lanes masks_;                   // one for each vector of the block
+  Value* feature_ = nullptr;      // first one of the tile
 
   // Known in the whole function, once computed.
   std::map<Element, Value*> scalars_;

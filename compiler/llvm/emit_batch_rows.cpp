@@ -14,6 +14,7 @@ using llvm::Value;
 bool BatchEmitter::row(ValueId v) const { return type(v).follows_batch(); }
 
 const BatchEmitter::Lanes& BatchEmitter::row_element(ValueId v, int64_t j) {
+  if (form_.loops) return stage_element(v, j);
   const Element key{v.index, j};
   if (const auto it = rows_.find(key); it != rows_.end()) return it->second;
   const auto made = made_by_.find(v);
@@ -154,7 +155,9 @@ BatchEmitter::Lanes BatchEmitter::row_elementwise(const ir::Op& op, int64_t j) {
     scalar.rows = n_;
     scalar.index = [&, v](int axis) -> Value* {
       if (result.shape[static_cast<size_t>(axis)].batch) return row_numbers(v);
-      return splat(i64(index_along(result, j, axis)));
+      const bool along = form_.loops && result.shape[static_cast<size_t>(axis)].scale > 1;
+      return splat(along ? builder_.CreateAdd(feature_, i64(j))
+                         : i64(index_along(result, j, axis)));
     };
     scalar.linear_index = [&] {
       Value* at = splat(i64(0));

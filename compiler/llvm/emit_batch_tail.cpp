@@ -49,8 +49,18 @@ Value* BatchEmitter::uniform_element(ValueId v, int64_t j) {
 // In all lanes, for the block at hand.
 Value* BatchEmitter::repeated(ValueId v, int64_t j) {
   Value*& value = repeated_[{v.index, j}];
-  if (!value) value = splat(uniform_element(v, j));
-  return value;
+  if (value) return value;
+  Value* x = nullptr;
+  if (form_.loops && elements(type(v)) > 1) {
+    const DType dtype = type(v).dtype;
+    llvm::Type* element = memory_type(llvm_context(), dtype);
+    Value* at = offset(uniform_base(v), dtype, builder_.CreateAdd(feature_, i64(j)));
+    x = builder_.CreateLoad(element, at);
+    if (dtype == DType::boolean) x = builder_.CreateICmpNE(x, llvm::ConstantInt::get(element, 0));
+  } else {
+    x = uniform_element(v, j);
+  }
+  return repeated_[{v.index, j}] = splat(x);
 }
 
 // Computes before the rows what they read of uniform values that are not simply in memory.
@@ -61,9 +71,24 @@ void BatchEmitter::hoist_uniforms(int pass) {
       const auto made = made_by_.find(v);
       if (made == made_by_.end() || made->second->role != BatchRole::uniform) continue;
       if (def(*made->second->op).is(ir::Trait::view)) continue;
-      for (int64_t j = 0; j < elements(type(v)); ++j) scalars_[{v.index, j}] = uniform_element(v, j);
+      const int64_t count = elements(type(v));
+      for (int64_t j = 0; j < count; ++j) scalars_[{v.index, j}] = uniform_element(v, j);
+      if (form_.loops && count > 1) hoist_to_memory(v);
     }
   }
+}
+
+// Loops read it at an index.
+void BatchEmitter::hoist_to_memory(ValueId v) {
+  const DType dtype = type(v).dtype;
+  llvm::Type* element = memory_type(llvm_context(), dtype);
+  Value* memory = entry_.CreateAlloca(element, i64(elements(type(v))));
+  for (int64_t j = 0; j < elements(type(v)); ++j) {
+    Value* x = scalars_.at({v.index, j});
+    if (dtype == DType::boolean) x = builder_.CreateZExt(x, element);
+    builder_.CreateStore(x, offset(memory, dtype, i64(j)));
+  }
+  finished_[v] = memory;
 }
 
 // ---- Totals ------------------------------------------------------------------------------------
