@@ -38,10 +38,10 @@ const Pass kPasses[] = {
 // The order of the table, and why.
 const PassOrder kOrder[] = {
     {"differentiate", "expand", "composites own derivatives that are more stable than their parts"},
-    {"differentiate", "simplify", "a gradient is by a value as recorded, through all its uses"},
-    {"differentiate", "cse", "equal values are still different variables of a derivative"},
     {"expand", "simplify", "the parts of composites meet their neighbours only once lowered"},
     {"simplify", "cse", "the same value written in two ways becomes equal ops"},
+    {"differentiate", "simplify", "a gradient is by a value as recorded, through all its uses"},
+    {"differentiate", "cse", "equal values are still different variables of a derivative"},
     {"cse", "dce", "what is merged leaves ops that nothing reads"},
     {"simplify", "dce", "laws leave behind the ops that they replace"},
     {"simplify", "orient_reductions", "no law may turn a reduction round again"},

@@ -9,7 +9,6 @@
 
 #include <sinter/error.h>
 #include <sinter/npy.h>
-#include <sinter/tensor.h>
 
 #include "ir/lex.h"
 #include "tools/sinter/fuzz/trial.h"
@@ -22,6 +21,14 @@ template <class From, class To>
 void copy_elements(const Tensor& tensor, std::vector<To>& to) {
   const From* from = tensor.data<From>();
   for (size_t i = 0; i < to.size(); ++i) to[i] = static_cast<To>(from[i]);
+}
+
+template <class To, class From>
+Tensor tensor_of(const std::vector<From>& from, const std::vector<int64_t>& dims, DType dtype) {
+  Tensor out = Tensor::empty(dims, dtype);
+  To* to = out.data<To>();
+  for (size_t i = 0; i < from.size(); ++i) to[i] = static_cast<To>(from[i]);
+  return out;
 }
 
 // n for a value of `type` with these dimensions: nothing where the type does not follow the batch.
@@ -54,6 +61,26 @@ void ProgramInputs::add_to(CLI::App& app) {
   app.add_option("--seed", seed, "Seed of random inputs (default 1)");
   app.add_option("--integers", integers, "Random integers go from 0 to one less (default 4)")
       ->check(CLI::PositiveNumber);
+}
+
+Tensor to_tensor(const ir::Array<double>& a) {
+  switch (a.dtype) {
+    case DType::f32:
+      return tensor_of<float>(a.f, a.dims, a.dtype);
+    case DType::f64:
+      return tensor_of<double>(a.f, a.dims, a.dtype);
+    case DType::i32:
+      return tensor_of<int32_t>(a.i, a.dims, a.dtype);
+    case DType::i64:
+      return tensor_of<int64_t>(a.i, a.dims, a.dtype);
+    case DType::boolean:
+      break;
+  }
+  return tensor_of<bool>(a.i, a.dims, a.dtype);
+}
+
+void save_array(const std::string& path, const ir::Array<double>& array) {
+  save_npy(path, to_tensor(array));
 }
 
 ir::Array<double> load_array(const std::string& path) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <sinter/tensor.h>
+
 #include "ir/eval.h"
 #include "ir/graph.h"
 
@@ -32,8 +34,10 @@ struct Loaded {
 // Error where a file does not fit its argument, names none, or files disagree about n.
 Loaded load_inputs(const ProgramInputs& inputs, const ir::Module& module, const ir::Func& func);
 
-// The elements of a .npy file.
+// The elements of a .npy file, and back.
 ir::Array<double> load_array(const std::string& path);
+void save_array(const std::string& path, const ir::Array<double>& array);
+Tensor to_tensor(const ir::Array<double>& array);
 // "[3, 4]": the index of element `at` of an array with these dimensions.
 std::string index_text(size_t at, const std::vector<int64_t>& dims);
 

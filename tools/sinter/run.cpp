@@ -6,7 +6,6 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include <sinter/npy.h>
 #include <sinter/tensor.h>
 
 #include "ir/print.h"
@@ -17,30 +16,6 @@
 namespace sinter::command {
 
 namespace {
-
-template <class To, class From>
-Tensor tensor_of(const std::vector<From>& from, const std::vector<int64_t>& dims, DType dtype) {
-  Tensor out = Tensor::empty(dims, dtype);
-  To* to = out.data<To>();
-  for (size_t i = 0; i < from.size(); ++i) to[i] = static_cast<To>(from[i]);
-  return out;
-}
-
-Tensor to_tensor(const ir::Array<double>& a) {
-  switch (a.dtype) {
-    case DType::f32:
-      return tensor_of<float>(a.f, a.dims, a.dtype);
-    case DType::f64:
-      return tensor_of<double>(a.f, a.dims, a.dtype);
-    case DType::i32:
-      return tensor_of<int32_t>(a.i, a.dims, a.dtype);
-    case DType::i64:
-      return tensor_of<int64_t>(a.i, a.dims, a.dtype);
-    case DType::boolean:
-      break;
-  }
-  return tensor_of<bool>(a.i, a.dims, a.dtype);
-}
 
 double element(const ir::Array<double>& a, size_t i) {
   return a.floats() ? a.f[i] : static_cast<double>(a.i[i]);
@@ -67,7 +42,7 @@ struct RunCommand {
     const Loaded loaded = load_inputs(inputs, module, f);
     const std::vector<Output> outputs = execute(module, f, loaded);
     for (const Output& out : outputs) {
-      if (!save.empty()) save_npy(fmt::format("{}/{}.npy", save, out.file), to_tensor(out.value));
+      if (!save.empty()) save_array(fmt::format("{}/{}.npy", save, out.file), out.value);
       if (!quiet) fmt::print("{} = {}\n", out.name, to_tensor(out.value).to_string());
     }
     bool good = true;

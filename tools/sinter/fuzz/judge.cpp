@@ -13,7 +13,7 @@
 #include "ir/print.h"
 #include "ir/text.h"
 #include "tools/sinter/buffer.h"
-#include "tools/sinter/fuzz/rounding.h"
+#include "tools/sinter/fuzz/reference.h"
 
 namespace sinter::fuzz {
 
@@ -95,10 +95,7 @@ class Judge {
 
  private:
   void lower_reference() {
-    expanded_ = trial_.module;
-    const compiler::Pass* const lowering[] = {compiler::find_pass("differentiate"),
-                                              compiler::find_pass("expand")};
-    compiler::run_passes(expanded_, lowering, {});
+    expanded_ = lowered(trial_.module);
     func_ = expanded_.find(trial_.func);
     SINTER_CHECK(func_ != nullptr, "no function @{}", trial_.func);
   }

@@ -25,7 +25,7 @@ using ir::Type;
 using ir::ValueId;
 
 // Guesses for one op before another is drawn.
-constexpr int kGuesses = 80;
+constexpr int kGuesses = 150;
 // Steps on whose inputs a growing program is tried.
 constexpr size_t kTriedSteps = 2;
 
@@ -149,6 +149,11 @@ Type Growth::random_type() {
     case 7: return {dtype, {Dim{random_.pick(2, 3), true}, a}};
     default: return {dtype, {n, a}};
   }
+}
+
+void Growth::forget_since(size_t count, ValueId kept) {
+  pool_.resize(count);
+  pool_.push_back(kept);
 }
 
 bool Growth::small(const Type& type) const {

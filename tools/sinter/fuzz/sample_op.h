@@ -44,6 +44,12 @@ class Growth {
   const std::vector<ir::ValueId>& pool() const { return pool_; }
   ir::Type random_type();
   int64_t random_size();
+  // Elements of a value on the inputs of the first step.
+  const ir::Array<double>& elements(ir::ValueId v) const {
+    return known_[0][static_cast<size_t>(v.index)];
+  }
+  // Takes values that came after the first `count` out of the pool, and puts `kept` in.
+  void forget_since(size_t count, ir::ValueId kept);
 
   static constexpr double kLargest = 1e4;
   static constexpr int64_t kMostElements = 4096;
