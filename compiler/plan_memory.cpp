@@ -206,8 +206,8 @@ class Planner {
     }
     func_.arena_bytes = total;
     if (total > 0) {
-      func_.body.front().notes.push_back(
-          fmt::format("no arena is below {} bytes, which are alive at once", alive_at_once(values)));
+      func_.body.front().notes.push_back(fmt::format(
+          "no arena is below {} bytes, which are alive at once", alive_at_once(values)));
     }
   }
 

@@ -93,6 +93,11 @@ void Lexer::skip_blanks() {
 }
 
 Token Lexer::take(TokenKind kind, size_t length, size_t sigil) {
+  // Messages show tokens whole.
+  if (length > max_name_length + 1 && kind != TokenKind::text) {
+    throw error(at_, line_, fmt::format("a word of {} characters", length))
+        .help(fmt::format("names, words and numbers have at most {}", max_name_length));
+  }
   const Token token{kind, text_.substr(at_ + sigil, length - sigil), at_, line_};
   at_ += length;
   return token;
@@ -134,7 +139,8 @@ Token Lexer::take_number() {
     complete = digits();
   }
   if (!complete) {
-    throw error(at_, line_, fmt::format("\"{}\" is not a number", text_.substr(at_, end - at_)))
+    const std::string_view start = text_.substr(at_, std::min(end - at_, max_name_length));
+    throw error(at_, line_, fmt::format("\"{}\" is not a number", start))
         .help("write it as in 10, 0.5 or 1e-3");
   }
   return take(real ? TokenKind::real : TokenKind::integer, end - at_);
@@ -150,12 +156,21 @@ Token Lexer::take_text() {
     throw error(at_, line_, "quoted text without its end")
         .help("close it with '\"' on the same line; a line break inside is \\n");
   }
+  if (end - at_ > max_quoted_length) {
+    throw error(at_, line_, fmt::format("quoted text of {} characters", end - at_ - 1))
+        .help(fmt::format("quoted text has at most {}", max_quoted_length - 1));
+  }
   return take(TokenKind::text, end + 1 - at_);
 }
 
 Token Lexer::next() {
   skip_blanks();
   if (at_ >= text_.size()) return {TokenKind::end, {}, text_.size(), line_};
+  if (++tokens_ > max_tokens || text_.size() > max_text_bytes) {
+    throw error(at_, line_, fmt::format("a text of more than {} words or {} bytes", max_tokens,
+                                        max_text_bytes))
+        .help("split the program");
+  }
   const char c = text_[at_];
   const char after = at_ + 1 < text_.size() ? text_[at_ + 1] : '\0';
   if (c == '%') return take_name(TokenKind::value);

@@ -41,7 +41,7 @@ class Lexer {
   Lexer(std::string_view text, const std::string& file) : text_(text), file_(file) {}
 
   // The next token; `end` for ever after the last one. Throws Error on a character that begins
-  // none, an unfinished string and a name that is too long.
+  // none, an unfinished string and what is beyond the limits below.
   Token next();
 
   // An error at a place of the text: file and line, then the source line with a mark below the
@@ -61,12 +61,19 @@ class Lexer {
   std::string_view text_;
   const std::string& file_;
   size_t at_ = 0;
+  int64_t tokens_ = 0;
   int line_ = 1;
 };
 
 // Letters, digits, `_`, `.` and `-`: what the name of a value, a global or a function is made of.
 bool is_name_character(char c);
 inline constexpr size_t max_name_length = 1024;
+
+// Whatever a text says, reading it ends within a second and 256 MiB: a token becomes at most about
+// 100 bytes of a module. A training step of 64 layers has 20 thousand tokens.
+inline constexpr int64_t max_tokens = 2'000'000;
+inline constexpr size_t max_text_bytes = size_t{64} << 20;
+inline constexpr size_t max_quoted_length = 65536;
 
 // The candidate that differs least from `wanted` when few letters differ, else empty.
 std::string closest(std::string_view wanted, const std::vector<std::string_view>& candidates);

@@ -17,8 +17,6 @@ namespace sinter::ir {
 
 namespace {
 
-constexpr int64_t max_ops = 1'000'000;
-
 constexpr std::string_view op_form =
     "an op is written %r = name %a, %b {attribute = value} : f32[n, 10]";
 constexpr std::string_view kernel_form =
@@ -198,9 +196,6 @@ class Parser : private Reader {
     if (kernel_ && kind == OpKind::kernel) {
       throw lexer_.error(name, "a kernel inside a kernel").help("put one after the other");
     }
-    if (++op_count_ > max_ops) {
-      throw lexer_.error(start, fmt::format("more than {} ops", max_ops)).help("split the program");
-    }
     places_.back().ops.push_back(start);
 
     Op op{.kind = kind, .operands = {}, .attrs = {}, .loc = {}};
@@ -343,7 +338,6 @@ class Parser : private Reader {
   Module module_;
   std::unordered_map<std::string_view, int> globals_, func_names_;
   std::vector<FuncPlaces> places_;
-  int64_t op_count_ = 0;
 
   // Of the function at hand.
   Func* func_ = nullptr;
@@ -370,7 +364,12 @@ Module parse_file(const std::string& path) {
   std::error_code ignored;
   std::ifstream in;
   if (!std::filesystem::is_directory(path, ignored)) in.open(path, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(in), {});
+  std::string text;
+  // Not much beyond what a text may have: the parser refuses it then.
+  for (char block[65536]; in && text.size() <= max_text_bytes;) {
+    in.read(block, sizeof(block));
+    text.append(block, static_cast<size_t>(in.gcount()));
+  }
   if (!in.is_open() || in.bad()) {
     throw Error("cannot read {}", path)
         .note(std::filesystem::is_directory(path, ignored) ? "it is a folder"

@@ -15,7 +15,8 @@
 
 // GDB's JIT interface: it stops in __jit_debug_register_code and reads what the descriptor says.
 // https://sourceware.org/gdb/current/onlinedocs/gdb.html/JIT-Interface.html
-// LLVM defines both, but in version 19 its own use of them leaves entries behind whose memory is gone.
+// LLVM defines both, but in version 19 its own use of them leaves entries behind whose memory is
+// gone.
 extern "C" {
 struct jit_code_entry {
   jit_code_entry* next_entry;
@@ -83,7 +84,8 @@ void place_sections(std::string& object, const LinkGraph& graph) {
   using Section = llvm::ELF::Elf64_Shdr;
   Header header;
   std::memcpy(&header, object.data(), sizeof(header));
-  const auto section = [&](size_t i) { return object.data() + header.e_shoff + i * sizeof(Section); };
+  char* const headers = object.data() + header.e_shoff;
+  const auto section = [&](size_t i) { return headers + i * sizeof(Section); };
   Section names;
   std::memcpy(&names, section(header.e_shstrndx), sizeof(names));
   for (size_t i = 0; i < header.e_shnum; ++i) {
