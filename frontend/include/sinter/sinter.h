@@ -6,13 +6,14 @@
 #include <sinter/error.h>
 #include <sinter/functions.h>
 #include <sinter/idx.h>
-#include <sinter/nn.h>
 #include <sinter/loader_position.h>
+#include <sinter/nn.h>
 #include <sinter/npy.h>
 #include <sinter/optim.h>
 #include <sinter/permutation.h>
 #include <sinter/random.h>
 #include <sinter/summary.h>
+#include <sinter/table.h>
 #include <sinter/tensor.h>
 #include <sinter/trainer.h>
 #include <sinter/value.h>
