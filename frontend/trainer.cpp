@@ -155,13 +155,15 @@ struct Trainer::Impl {
     losses.reserve(1);
   }
 
+  nn::Module& live_net() const {
+    if (*net != nullptr) return **net;
+    throw Error("the net of this trainer is gone")
+        .at(SourceLoc::from(site))
+        .help("keep the net alive as long as its trainer");
+  }
+
   detail::StepSource source() {
-    if (*net == nullptr) {
-      throw Error("the net of this trainer is gone")
-          .at(SourceLoc::from(site))
-          .help("keep the net alive as long as its trainer");
-    }
-    return {**net, loss, options.metrics, SourceLoc::from(site), site};
+    return {live_net(), loss, options.metrics, SourceLoc::from(site), site};
   }
 
   void record(const Tensor& x, const Tensor& y, const std::source_location& at) {
@@ -472,6 +474,21 @@ void Trainer::set(const std::string& name, double value) {
 
 int Trainer::compile_count() const { return impl_->compiles; }
 int64_t Trainer::max_batch() const { return impl_->train_batch; }
+
+void Trainer::reserve(int64_t rows) {
+  if (!impl_->train && !impl_->options.fixed_batch) {
+    impl_->options.max_batch = std::max(impl_->options.max_batch, rows);
+  }
+}
+
+nn::Module& Trainer::net() const { return impl_->live_net(); }
+
+std::vector<std::string> Trainer::metric_names() const {
+  std::vector<std::string> out;
+  for (const Metric& metric : impl_->options.metrics) out.push_back(metric.name);
+  return out;
+}
+
 std::vector<std::pair<std::string, Tensor>> Trainer::state() const { return impl_->states; }
 
 namespace {
@@ -489,6 +506,17 @@ std::string Trainer::ir() const {
   Tensor like = Tensor::empty(step.type(step.args[0]).dims(1), step.type(step.args[0]).dtype);
   module.funcs.push_back(m.predict_function(like).func());
   return ir::print(module);
+}
+
+std::vector<std::string> Trainer::hyper_names() const {
+  std::vector<std::string> out;
+  for (const detail::Hyper& hyper : impl_->hypers) out.push_back(hyper.name);
+  return out;
+}
+
+const Recorded& Trainer::recorded() const {
+  if (!impl_->recorded) throw not_recorded();
+  return *impl_->recorded;
 }
 
 std::string Trainer::dump(const std::string& stage) const {

@@ -1,9 +1,11 @@
 #pragma once
 
 // Everything a program needs: #include <sinter/sinter.h>, namespace st = sinter.
+#include <sinter/callbacks.h>
 #include <sinter/data_loader.h>
 #include <sinter/dataset.h>
 #include <sinter/error.h>
+#include <sinter/fit.h>
 #include <sinter/functions.h>
 #include <sinter/idx.h>
 #include <sinter/loader_position.h>
@@ -12,6 +14,8 @@
 #include <sinter/optim.h>
 #include <sinter/permutation.h>
 #include <sinter/random.h>
+#include <sinter/schedule.h>
+#include <sinter/standardizer.h>
 #include <sinter/summary.h>
 #include <sinter/table.h>
 #include <sinter/tensor.h>

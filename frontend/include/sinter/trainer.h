@@ -17,6 +17,10 @@
 
 namespace sinter {
 
+namespace detail {
+struct Recorded;
+}
+
 /// A function of (prediction, target): a loss or a metric. Made from mse_loss, cross_entropy,
 /// accuracy, or any callable on two values.
 class Objective {
@@ -120,6 +124,15 @@ class Trainer {
   int compile_count() const;
   /// Rows that the compiled step takes at most; 0 before the first step.
   int64_t max_batch() const;
+  /// Has the first step compile for at least `rows` rows, as if max_batch had said so, so that a
+  /// small first batch costs no second compilation. Without effect after that.
+  void reserve(int64_t rows);
+
+  /// Error if it is gone.
+  nn::Module& net() const;
+  std::vector<std::string> metric_names() const;
+  /// Those that get() and set() know.
+  std::vector<std::string> hyper_names() const;
 
   /// Optimizer state, by the names it has in the IR, such as "adam.m.hidden.weight".
   std::vector<std::pair<std::string, Tensor>> state() const;
@@ -131,6 +144,8 @@ class Trainer {
   std::string ir() const;
   /// @train_step after a pass, by its name, or "forward" as recorded.
   std::string dump(const std::string& stage) const;
+  /// The step with its buffers, for tools that run it in another way. Error before the first step.
+  const detail::Recorded& recorded() const;
 
  private:
   struct Impl;
