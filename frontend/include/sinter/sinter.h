@@ -5,9 +5,11 @@
 #include <sinter/data_loader.h>
 #include <sinter/dataset.h>
 #include <sinter/error.h>
+#include <sinter/finite_check.h>
 #include <sinter/fit.h>
 #include <sinter/functions.h>
 #include <sinter/idx.h>
+#include <sinter/imperative.h>
 #include <sinter/loader_position.h>
 #include <sinter/nn.h>
 #include <sinter/npy.h>
