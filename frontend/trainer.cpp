@@ -111,13 +111,15 @@ struct Trainer::Impl {
     adopt(std::move(*parts.step));
   }
 
+  nn::Module& live_net() const {
+    if (*net != nullptr) return **net;
+    throw Error("the net of this trainer is gone")
+        .at(SourceLoc::from(site))
+        .help("keep the net alive as long as its trainer");
+  }
+
   detail::StepSource source() {
-    if (*net == nullptr) {
-      throw Error("the net of this trainer is gone")
-          .at(SourceLoc::from(site))
-          .help("keep the net alive as long as its trainer");
-    }
-    return {**net, loss, options.metrics, SourceLoc::from(site), site};
+    return {live_net(), loss, options.metrics, SourceLoc::from(site), site};
   }
 
   void record(const Tensor& x, const Tensor& y, const std::source_location& at) {
@@ -454,6 +456,21 @@ void Trainer::set(const std::string& name, double value) {
 int64_t Trainer::step_count() const { return impl_->steps; }
 int Trainer::compile_count() const { return impl_->compiles; }
 int64_t Trainer::max_batch() const { return impl_->train_batch; }
+
+void Trainer::reserve(int64_t rows) {
+  if (!impl_->train && !impl_->options.fixed_batch) {
+    impl_->options.max_batch = std::max(impl_->options.max_batch, rows);
+  }
+}
+
+nn::Module& Trainer::net() const { return impl_->live_net(); }
+
+std::vector<std::string> Trainer::metric_names() const {
+  std::vector<std::string> out;
+  for (const Metric& metric : impl_->options.metrics) out.push_back(metric.name);
+  return out;
+}
+
 std::vector<std::pair<std::string, Tensor>> Trainer::state() const { return impl_->states; }
 
 namespace {
@@ -495,6 +512,17 @@ void detail::TrainerFile::resume(Trainer& trainer, int64_t steps, int64_t max_ba
 std::string Trainer::ir() const {
   if (!impl_->recorded) throw not_recorded();
   return ir::print(detail::module_of(detail::TrainerFile::parts(*this), false));
+}
+
+std::vector<std::string> Trainer::hyper_names() const {
+  std::vector<std::string> out;
+  for (const detail::Hyper& hyper : impl_->hypers) out.push_back(hyper.name);
+  return out;
+}
+
+const Recorded& Trainer::recorded() const {
+  if (!impl_->recorded) throw not_recorded();
+  return *impl_->recorded;
 }
 
 std::string Trainer::dump(const std::string& stage) const {
