@@ -85,7 +85,11 @@ const OpDef op_erf = {
     .infer = infer_float,
     .vjp = [](Vjp& g) {
       const Expr x = g.operand(0);
-      const double slope_at_0 = 2 / std::sqrt(std::acos(-1.0));
+      // 2 / sqrt(pi) as two floats, so that f64 has all of it; in f32 the sum is the first of them.
+      const double all = 2 / std::sqrt(std::acos(-1.0));
+      const double most = static_cast<float>(all);
+      const DType dtype = x.type().dtype;
+      const Expr slope_at_0 = g.b.scalar(most, dtype) + g.b.scalar(all - most, dtype);
       g.add(0, g.cotangent() * (slope_at_0 * exp(-(x * x))));
     },
     .scalar = [](ScalarBuilder&, S x, const Op&) { return erf(x[0]); },

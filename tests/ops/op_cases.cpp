@@ -107,9 +107,9 @@ std::vector<Row> functions() {
       {OpKind::pow, {real(0.1, 4)}, kUnary, [](const Inputs& x) { return pow(x[0], 2.5); }},
       // Whole exponents of negative numbers.
       {OpKind::pow,
-       {real(-4, -0.1), integers(-6, 6)},
-       {"[n, 7], [n, 7]", "[17], []", "[n, 33], [33]"},
-       [](const Inputs& x) { return pow(x[0], round(x[1])); }},
+       {real(-4, -0.1)},
+       {"[n, 7]", "[17]", "[n, 33]"},
+       [](const Inputs& x) { return pow(x[0], round(x[0])); }},
   };
 }
 
