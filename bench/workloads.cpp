@@ -39,7 +39,9 @@ Timing time_blocks(const std::function<void()>& call, int64_t steps_per_call, in
 
 }  // namespace
 
-Mlp::Mlp(const std::vector<int64_t>& sizes, const std::vector<std::string>& names) {
+Mlp::Mlp(const std::vector<int64_t>& sizes, const std::vector<std::string>& names,
+         Activation activation)
+    : activation_(activation) {
   for (size_t i = 0; i < names.size(); ++i) {
     layers_.push_back(std::make_unique<nn::Linear>(sizes[i], sizes[i + 1]));
     add(names[i], *layers_.back());
@@ -47,13 +49,19 @@ Mlp::Mlp(const std::vector<int64_t>& sizes, const std::vector<std::string>& name
 }
 
 Value Mlp::forward(Value x) {
-  for (size_t i = 0; i + 1 < layers_.size(); ++i) x = relu((*layers_[i])(x));
+  for (size_t i = 0; i + 1 < layers_.size(); ++i) {
+    x = (*layers_[i])(x);
+    x = activation_ == Activation::relu ? relu(x) : tanh(x);
+  }
   return (*layers_.back())(x);
 }
 
 const std::vector<Workload>& workloads() {
   static const std::vector<Workload> all = {
       {"W1", {1, 10, 1}, 100, false, 1000},
+      {"W2", {2, 10, 2}, 200, true, 1000},
+      {"W3", {1, 20, 1}, 32, false, 1024, 1000},
+      {"W4", {4, 32, 16, 4}, 10000, false, 20, 0, Activation::tanh},
       {"W6", {784, 512, 256, 10}, 128, true, 50},
   };
   return all;
@@ -81,10 +89,15 @@ optim::Optimizer make_optimizer(std::string_view name, double lr) {
 Data make_data(const Workload& w) {
   Generator generator(1);
   if (!w.classes) {
-    Data out{linspace(-1, 1, w.batch).unsqueeze(1).contiguous(), rand({w.batch, 1}, generator)};
+    const int64_t rows = w.rows > 0 ? w.rows : w.batch;
+    Data out{linspace(-1, 1, rows * w.sizes.front()).reshape({rows, w.sizes.front()}).contiguous(),
+             rand({rows, w.sizes.back()}, generator)};
     const std::span<const float> x = out.x.span<float>();
     const std::span<float> y = out.y.span<float>();
-    for (size_t i = 0; i < y.size(); ++i) y[i] = x[i] * x[i] + 0.2f * y[i];
+    for (size_t i = 0; i < y.size(); ++i) {
+      const float at = x[i * x.size() / y.size()];
+      y[i] = at * at + 0.2f * y[i];
+    }
     return out;
   }
   Data out{rand({w.batch, w.sizes.front()}, generator), Tensor::empty({w.batch}, DType::i64)};
@@ -99,7 +112,7 @@ Mlp make_net(const Workload& w) {
   manual_seed(1);
   std::vector<std::string> names;
   for (size_t i = 1; i < w.sizes.size(); ++i) names.push_back(fmt::format("fc{}", i));
-  return {w.sizes, names};
+  return {w.sizes, names, w.activation};
 }
 
 double Timing::median() const {
@@ -119,7 +132,8 @@ std::vector<Timed> time_workload(const Workload& w, int blocks, int threads) {
     Trainer trainer(net, loss_of(w.classes), make_optimizer(optimizer),
                     {.max_batch = w.batch, .threads = threads});
     float last = 0;
-    const auto one = [&] { last = trainer.step(data.x, data.y); };
+    const Tensor x = data.x.rows(0, w.batch), y = data.y.rows(0, w.batch);
+    const auto one = [&] { last = trainer.step(x, y); };
     const auto many = [&] {
       last = trainer.steps(data.x, data.y, {.batch_size = w.batch, .count = w.per_call});
     };

@@ -13,15 +13,19 @@
 
 namespace sinter::bench {
 
-// Fully connected layers with ReLU between them, as in every workload.
+enum class Activation { relu, tanh };
+
+// Fully connected layers with an activation between them, as in every workload.
 class Mlp : public nn::Module {
  public:
   // One name for each layer: names.size() + 1 == sizes.size().
-  Mlp(const std::vector<int64_t>& sizes, const std::vector<std::string>& names);
+  Mlp(const std::vector<int64_t>& sizes, const std::vector<std::string>& names,
+      Activation activation = Activation::relu);
   Value forward(Value x) override;
 
  private:
   std::vector<std::unique_ptr<nn::Linear>> layers_;
+  Activation activation_;
 };
 
 struct Workload {
@@ -30,6 +34,8 @@ struct Workload {
   int64_t batch;
   bool classes;      // cross-entropy over labels; else mean squared error
   int64_t per_call;  // mini-batches in one call of Trainer::steps
+  int64_t rows = 0;  // of the data set that those go through; 0 for one batch, again and again
+  Activation activation = Activation::relu;
 };
 
 // All workloads, as in bench/peers/jax_peer.py.

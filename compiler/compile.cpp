@@ -28,6 +28,10 @@ void dump_code(const Executable& executable, const std::string& prefix, const Op
 
 }  // namespace
 
+void Executable::run_kernel(const std::string& kernel, void* const*, int64_t) {
+  SINTER_CHECK(false, "no compiled kernel {}", kernel);
+}
+
 std::unique_ptr<Executable> compile(const ir::Module& module, const std::string& func,
                                     const Options& options) {
   if (!module.find(func)) {

@@ -15,6 +15,16 @@
 
 namespace sinter::compiler {
 
+// One kernel of a compiled function: thread `tid` of `threads` does its share of it for n rows. What
+// it stores for other kernels goes to its places in `arena`; `scratch` is memory of this thread.
+using KernelFunction = void (*)(void* const* buffers, void* arena, void* scratch, int64_t n,
+                                int64_t tid, int64_t threads);
+struct CompiledKernel {
+  std::string symbol;  // as debuggers and profilers show it: "train_step.k0_contraction_add_relu"
+  KernelFunction run;
+  int64_t scratch_bytes;  // at most, for each thread
+};
+
 // One function, ready to run. Buffers are one array of pointers: the function's arguments in order,
 // then all globals of the module in order, then the results in order; each points to contiguous
 // row-major elements of its type for n rows. Not safe for concurrent calls on one object.
@@ -30,8 +40,15 @@ class Executable {
   virtual void run_steps(void* const* buffers, std::span<const int64_t> stride_bytes,
                          int64_t count, int64_t batch, int64_t last_rows) = 0;
 
+  // Runs one kernel of the planned function alone, by its name, on all threads if it is parallel.
+  // For measuring: it reads what the last run left in the arena. Interpreted functions have none.
+  virtual void run_kernel(const std::string& kernel, void* const* buffers, int64_t n);
+
   virtual const ir::Module& module() const = 0;  // after the whole pipeline
   virtual int64_t max_batch() const = 0;
+  // The kernels in the order of the plan, for who runs them one by one on memory of his own, as the
+  // tests of the plan do; empty if interpreted. They are valid as long as this object.
+  virtual std::vector<CompiledKernel> kernels() const { return {}; }
   // Empty unless options.keep_code_text (and compiled).
   virtual std::string llvm_ir() const { return {}; }
   virtual std::string assembly() const { return {}; }

@@ -188,6 +188,10 @@ class Fuser {
       why = std::move(analysis.reason);
       return false;
     }
+    if (reads_own_behind_view(both)) {
+      why = "it reads through a view what the kernel computes";
+      return false;
+    }
     if (updates_behind_view(list)) {
       why = "it updates the global that the kernel reads as a whole";
       return false;
@@ -201,6 +205,17 @@ class Fuser {
     from.ops.clear();
     from.alive = false;
     return true;
+  }
+
+  // Whether an op reads, through views at the top level, what another computes: the view would have
+  // to stand inside the kernel. Of values of one element analyze_kernel sees no axis that is amiss.
+  bool reads_own_behind_view(const std::set<int>& positions) const {
+    return std::any_of(positions.begin(), positions.end(), [&](int position) {
+      const std::vector<ValueId>& operands = ops_[static_cast<size_t>(position)]->operands;
+      return std::any_of(operands.begin(), operands.end(), [&](ValueId v) {
+        return !entry(v) && !made_at_.count(v) && positions.count(producer(v)) > 0;
+      });
+    });
   }
 
   // Whether an op reads from memory, through views at the top level, a global that another assigns:
@@ -521,7 +536,11 @@ class Fuser {
 }  // namespace
 
 void fuse(Module& module, const Options&) {
-  for (Func& func : module.funcs) Fuser(module, func).run();
+  for (Func& func : module.funcs) {
+    const bool fused = std::any_of(func.body.begin(), func.body.end(),
+                                   [](const Op& op) { return op.kind == OpKind::kernel; });
+    if (!fused) Fuser(module, func).run();
+  }
 }
 
 }  // namespace sinter::compiler

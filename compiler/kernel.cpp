@@ -21,6 +21,10 @@ using ir::ValueId;
 
 bool KernelForm::scatters() const { return root && root->kind == OpKind::scatter_add; }
 
+bool KernelForm::goes_along_lines() const {
+  return root && (root->kind == OpKind::cumsum || root->kind == OpKind::top_k);
+}
+
 const KernelOp* KernelForm::find(ValueId value) const {
   for (const KernelOp& k : ops) {
     if (k.op->result == value && k.role != Role::assign) return &k;
@@ -31,9 +35,7 @@ const KernelOp* KernelForm::find(ValueId value) const {
 namespace {
 
 std::vector<int64_t> folded_axes(const Op& op) {
-  if (const ir::AttrValue* axes = op.attrs.find("axes")) {
-    return std::get<std::vector<int64_t>>(*axes);
-  }
+  if (is_fold(op)) return op.attrs.integers("axes");
   return {op.attrs.integer("axis")};
 }
 
@@ -122,6 +124,8 @@ class Analyzer {
     if (op.kind == OpKind::contraction) return Role::contraction;
     if (op.kind == OpKind::gather) return Role::gather;
     if (op.kind == OpKind::scatter_add) return Role::scatter_add;
+    if (op.kind == OpKind::pad) return Role::pad;
+    if (op.kind == OpKind::cumsum || op.kind == OpKind::top_k) return Role::line;
     if (d.is(Trait::view)) return Role::copy;
     if (d.is(Trait::reduction)) return Role::row_reduce;  // or col_reduce, once placed
     SINTER_CHECK(d.is(Trait::elementwise) || d.is(Trait::source), "{} reached fusion", d.name);
@@ -150,9 +154,12 @@ class Analyzer {
       case Role::contraction:
       case Role::gather:
       case Role::scatter_add:
+      case Role::pad:
+      case Role::line:
         for (ValueId v : op.operands) {
           if (inside(v)) return no(fmt::format("{} reads its operands from memory", def(op).name));
         }
+        if (op.kind == OpKind::pad) return true;  // a load under a condition; any number of them
         if (form_.root) {
           return no(fmt::format("a kernel has one {}", def(*form_.root).name));
         }
@@ -168,8 +175,8 @@ class Analyzer {
       classes_.align(from, op.result);
       return true;
     }
-    if (op.kind == OpKind::transpose) {
-      if (inside(from)) return no("transpose reads its operand from memory");
+    if (op.kind == OpKind::transpose || op.kind == OpKind::slice) {
+      if (inside(from)) return no(fmt::format("{} reads its operand from memory", def(op).name));
       return true;  // loaded through its access map; the result's axes are its own
     }
     std::vector<std::pair<int, int>> pairs;
@@ -296,7 +303,7 @@ class Analyzer {
       ++k.phase;
       return true;
     }
-    if (folded == rows && operand == form_.full() && op.kind == OpKind::sum) {
+    if (folded == rows && operand == form_.full() && is_fold(op)) {
       k.role = Role::col_reduce;
       k.late = true;
       form_.col_reduces = true;
@@ -313,6 +320,9 @@ class Analyzer {
     if (form_.scatters() && form_.ops.size() > 1) {
       return no("scatter_add finishes its rows in order before anything reads them");
     }
+    if (form_.goes_along_lines() && form_.ops.size() > 1) {
+      return no(fmt::format("{} goes along its axis by itself", def(*form_.root).name));
+    }
     if (form_.root && form_.root->kind == OpKind::contraction) {
       const KernelOp* root = form_.find(form_.root->result);
       if (root->varies != form_.full()) {
@@ -325,7 +335,9 @@ class Analyzer {
       if (k.late && (k.varies & ~form_.columns())) {
         return no("it needs a sum over rows that is complete only at the end");
       }
-      if (form_.root && k.phase > 0 && (k.varies & form_.columns()) && !narrow) {
+      // Updates wait for the last phase, since every phase may read the old value.
+      const bool needs_row_again = k.phase > 0 || (k.role == Role::assign && form_.phases > 1);
+      if (form_.root && needs_row_again && (k.varies & form_.columns()) && !narrow) {
         return no(fmt::format("a row of {} does not stay in registers until it is reduced",
                               to_string(form_.domain.back())));
       }
@@ -341,9 +353,7 @@ class Analyzer {
       return no("other threads still read the global that it updates");
     }
     for (const Op* op : list_) {
-      const Role role = role_of(*op);
-      const bool from_memory = role == Role::contraction || role == Role::gather ||
-                               role == Role::scatter_add || role == Role::copy;
+      const bool from_memory = reads_memory(*op) || role_of(*op) == Role::copy;
       for (ValueId v : op->operands) {
         if (from_memory && v == global) {
           return no("it updates the global that the kernel reads as a whole");
@@ -382,44 +392,57 @@ KernelForm kernel_form(const Module& module, const Func& func, const Op& kernel)
 std::optional<BufferAccess> resolve_access(const Func& func, const std::vector<const Op*>& defs,
                                            const StoredSet& stored, ValueId value,
                                            std::vector<int> axes) {
+  std::vector<int64_t> starts(axes.size(), 0), steps(axes.size(), 1);
   while (true) {
     const Shape& here = func.type(value).shape;
     if (stored.count(value) || func[value].def != ir::ValueDef::op) {
-      return BufferAccess{value, here, std::move(axes)};
+      return BufferAccess{value, here, std::move(axes), std::move(starts), std::move(steps)};
     }
     const Op* op = defs[static_cast<size_t>(value.index)];
     if (!op || !def(*op).is(Trait::view)) return std::nullopt;
     const ValueId from = op->operands[0];
     const Shape& there = func.type(from).shape;
     std::vector<int> next(there.size(), -1);
+    std::vector<int64_t> next_starts(there.size(), 0), next_steps(there.size(), 1);
+    const auto take = [&](size_t to, size_t i) {
+      next[to] = axes[i];
+      next_starts[to] = starts[i];
+      next_steps[to] = steps[i];
+    };
     if (op->kind == OpKind::transpose) {
       const std::vector<int64_t>& p = op->attrs.integers("permutation");
-      for (size_t i = 0; i < p.size(); ++i) next[static_cast<size_t>(p[i])] = axes[i];
+      for (size_t i = 0; i < p.size(); ++i) take(static_cast<size_t>(p[i]), i);
     } else if (op->kind == OpKind::broadcast) {
       const size_t extra = here.size() - there.size();
       for (size_t i = 0; i < there.size(); ++i) {
-        next[i] = there[i].is_one() ? -1 : axes[i + extra];
+        if (!there[i].is_one()) take(i, i + extra);
       }
+    } else if (op->kind == OpKind::slice) {
+      for (size_t i = 0; i < there.size(); ++i) take(i, i);
+      const auto i = static_cast<size_t>(op->attrs.integer("axis"));
+      const int64_t step = op->attrs.integer("step");
+      next_starts[i] = op->attrs.integer("start") + step * starts[i];
+      next_steps[i] = step * steps[i];
     } else {
       std::vector<std::pair<int, int>> pairs;
       if (match_non_unit(there, here, pairs)) {
-        for (const auto& [i, j] : pairs) {
-          next[static_cast<size_t>(i)] = axes[static_cast<size_t>(j)];
-        }
+        for (const auto& [i, j] : pairs) take(static_cast<size_t>(i), static_cast<size_t>(j));
       } else if (stored.count(from) || func[from].def != ir::ValueDef::op) {
         // The buffer is row-major, so it can be indexed under the other shape.
-        return BufferAccess{from, here, std::move(axes)};
+        return BufferAccess{from, here, std::move(axes), std::move(starts), std::move(steps)};
       } else {
         return std::nullopt;
       }
     }
     value = from;
     axes = std::move(next);
+    starts = std::move(next_starts);
+    steps = std::move(next_steps);
   }
 }
 
 bool moves_elements(const Func& func, const Op& view) {
-  if (view.kind == OpKind::transpose) return true;
+  if (view.kind == OpKind::transpose || view.kind == OpKind::slice) return true;
   if (view.kind != OpKind::reshape) return false;
   std::vector<std::pair<int, int>> pairs;
   return !match_non_unit(func.type(view.operands[0]).shape, func.type(view.result).shape, pairs);
@@ -427,8 +450,11 @@ bool moves_elements(const Func& func, const Op& view) {
 
 bool reads_memory(const Op& op) {
   return op.kind == OpKind::contraction || op.kind == OpKind::gather ||
-         op.kind == OpKind::scatter_add;
+         op.kind == OpKind::scatter_add || op.kind == OpKind::pad || op.kind == OpKind::cumsum ||
+         op.kind == OpKind::top_k;
 }
+
+bool is_fold(const Op& op) { return def(op).is(Trait::reduction) && op.attrs.find("axes"); }
 
 double kernel_flops(const Func& func, const KernelForm& form, int64_t n) {
   double domain = 1;
@@ -442,7 +468,7 @@ double kernel_flops(const Func& func, const KernelForm& form, int64_t n) {
         depth *= static_cast<double>(a[static_cast<size_t>(axis)].at(n));
       }
       total += 2 * depth * domain;
-    } else if (k.role == Role::scatter_add) {
+    } else if (k.role == Role::scatter_add || k.role == Role::line) {
       total += static_cast<double>(func.type(k.op->operands[0]).numel(n));
     } else if (k.varies == form.full() || k.role == Role::row_reduce ||
                k.role == Role::col_reduce) {

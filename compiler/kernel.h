@@ -8,7 +8,9 @@
 //   - reductions over the columns: their results belong to the next phase over the same row;
 //   - reductions over the rows: their results are complete at the end of a panel of columns, and
 //     everything computed from them is `late`;
-//   - one contraction (or gather, or scatter_add), whose operands come from memory.
+//   - one contraction (or gather), whose operands come from memory;
+//   - pads, whose operands come from memory too;
+//   - alone, a scatter_add, or an op that goes along lines: a cumsum or a top_k.
 // Stores happen where values are computed: outputs, and assigns to globals in place.
 #pragma once
 
@@ -30,6 +32,8 @@ enum class Role : uint8_t {
   contraction,
   gather,
   scatter_add,
+  pad,
+  line,  // goes along one axis, element after element
   assign,
 };
 
@@ -51,7 +55,7 @@ struct KernelForm {
   // How each value that an elementwise op, reduction or assign reads lies in the domain, whether it
   // is computed in the kernel or loaded.
   std::map<ir::ValueId, AxisMap> reads;
-  const ir::Op* root = nullptr;  // the contraction, gather or scatter_add, if there is one
+  const ir::Op* root = nullptr;  // the contraction, gather, scatter_add or line op, if there is one
   int phases = 1;
   bool row_reduces = false, col_reduces = false;
 
@@ -64,6 +68,7 @@ struct KernelForm {
   // One thread must run it: it folds the only axis, or there is none.
   bool serial() const { return rank() == 0 || (rank() == 1 && row_reduces) || scatters(); }
   bool scatters() const;
+  bool goes_along_lines() const;
   const KernelOp* find(ir::ValueId value) const;
 };
 
@@ -85,6 +90,8 @@ struct BufferAccess {
   ir::ValueId buffer;     // an argument, a global, or a kernel output
   ir::Shape dims;         // the shape under which the buffer is indexed, row-major
   std::vector<int> axes;  // for each of them, the index given by the reader; -1 for 0
+  // For each of them, the index in the buffer is start + step * index of the reader.
+  std::vector<int64_t> starts, steps;
 };
 // `axes` gives the reader's index for each axis of `value`. `stored` tells which values have memory.
 // Nothing if a view in between cannot be followed (then it needs memory of its own).
@@ -94,12 +101,16 @@ std::optional<BufferAccess> resolve_access(const ir::Func& func,
                                            const StoredSet& stored, ir::ValueId value,
                                            std::vector<int> axes);
 
-// Whether a view shows the elements of its operand in an order of their own (a transpose, most
-// reshapes): a kernel can only read that from memory.
+// Whether a view shows the elements of its operand in an order of their own (a transpose, a
+// slice, most reshapes): a kernel can only read that from memory.
 bool moves_elements(const ir::Func& func, const ir::Op& view);
 
-// Whether the op's operands come from memory: a contraction, a gather, a scatter_add.
+// Whether the op's operands come from memory: a contraction, a gather, a scatter_add, a pad, an op
+// that goes along lines.
 bool reads_memory(const ir::Op& op);
+
+// Whether a reduction folds any axes in any order, as a sum does: attribute `axes`.
+bool is_fold(const ir::Op& op);
 
 // Floating-point operations of the kernel for n rows (a fused multiply-add counts two).
 double kernel_flops(const ir::Func& func, const KernelForm& form, int64_t n);

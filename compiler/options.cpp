@@ -84,6 +84,7 @@ Options Options::from_environment() {
   options.threads = thread_count("SINTER_THREADS");
   options.time = flag("SINTER_TIME", false);
   options.off = passes_off("SINTER_OFF");
+  options.perf_map = flag("SINTER_PERF", false);
   return options;
 }
 

@@ -29,8 +29,11 @@ struct Options {
   std::string cpu{};
   // Keeps the LLVM IR and the assembly of the compiled code, for dumps.
   bool keep_code_text = false;
+  // Lists compiled code in /tmp/perf-PID.map, where `perf` looks for the names of kernels.
+  bool perf_map = false;
 
-  // SINTER_DUMP=dir, SINTER_JIT=0, SINTER_THREADS=k, SINTER_TIME=1, SINTER_OFF=pass,pass.
+  // SINTER_DUMP=dir, SINTER_JIT=0, SINTER_THREADS=k, SINTER_TIME=1, SINTER_OFF=pass,pass,
+  // SINTER_PERF=1.
   // Throws Error where a variable has no meaning, naming it and what it may be.
   static Options from_environment();
 };

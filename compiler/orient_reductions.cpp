@@ -1,9 +1,11 @@
 // Brings every reduction into a form that a kernel can run: it folds the last axis (columns, inside
-// a row), or it is a sum over all axes but the last (rows, inside a panel). Axes of size 1 do not
-// count. Others are split into sums of sums, or read a transposed view that puts the axis last.
+// a row), or it is a sum or product over all axes but the last (rows, inside a panel). Axes of size
+// 1 do not count. Others are split into sums of sums, or read a transposed view that puts the axis
+// last.
 #include <algorithm>
 #include <utility>
 
+#include "compiler/kernel.h"
 #include "compiler/passes.h"
 #include "compiler/rewrite.h"
 #include "ir/op.h"
@@ -45,8 +47,7 @@ class Orienter {
   using Axes = std::vector<int64_t>;
 
   static Axes folded_axes(const Op& op) {
-    if (op.kind == OpKind::sum) return op.attrs.integers("axes");
-    return {op.attrs.integer("axis")};
+    return is_fold(op) ? op.attrs.integers("axes") : Axes{op.attrs.integer("axis")};
   }
   static bool has(const Axes& axes, int64_t axis) {
     return std::find(axes.begin(), axes.end(), axis) != axes.end();
@@ -68,7 +69,7 @@ class Orienter {
   static bool fits(const Op& op, const Shape& shape) {
     const Long l = long_axes(shape, folded_axes(op));
     if (l.folded.size() == 1 && (l.kept.empty() || l.kept.back() < l.folded[0])) return true;
-    return op.kind == OpKind::sum && l.kept.size() == 1 && !l.folded.empty() &&
+    return is_fold(op) && l.kept.size() == 1 && !l.folded.empty() &&
            l.folded.back() < l.kept[0];
   }
 
@@ -84,7 +85,8 @@ class Orienter {
     }
     const bool last = l.kept.empty() || l.kept.back() < l.folded.back();
     if (last && l.folded.size() > 1) {
-      const Expr rows = sum(x, {l.folded.back()}, true);
+      const Axes one{l.folded.back()};
+      const Expr rows = b.apply(op.kind, {x}, {{"axes", one}, {"keepdims", true}});
       return fold(b, op, rows, axes);
     }
     if (!last) {
@@ -99,7 +101,7 @@ class Orienter {
       for (int64_t i = stays; i < static_cast<int64_t>(shape.size()); ++i) at_end.push_back(i);
       return fold(b, op, transpose(x, order), at_end);
     }
-    if (op.kind == OpKind::sum) return sum(x, axes, false);
+    if (is_fold(op)) return b.apply(op.kind, {x}, {{"axes", axes}, {"keepdims", false}});
     return b.apply(op.kind, {x}, {{"axis", axes[0]}, {"keepdims", false}});
   }
 

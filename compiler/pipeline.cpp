@@ -29,6 +29,8 @@ const Pass kPasses[] = {
      required},
     {"cse", "keep one of equal ops", cse, optional},
     {"dce", "drop ops that nothing reads", dce, optional},
+    {"fuse_batch", "make one kernel of a narrow net, with the batch in lanes", fuse_batch,
+     optional},
     {"fuse", "group ops into kernels of one loop nest each", fuse, required},
     {"plan_memory", "order kernels and give every stored value its place", plan_memory, required},
 };
@@ -36,6 +38,8 @@ const Pass kPasses[] = {
 // The order of the table, and why.
 const PassOrder kOrder[] = {
     {"differentiate", "expand", "composites own derivatives that are more stable than their parts"},
+    {"differentiate", "simplify", "a gradient is by a value as recorded, through all its uses"},
+    {"differentiate", "cse", "equal values are still different variables of a derivative"},
     {"expand", "simplify", "the parts of composites meet their neighbours only once lowered"},
     {"simplify", "cse", "the same value written in two ways becomes equal ops"},
     {"cse", "dce", "what is merged leaves ops that nothing reads"},
@@ -43,6 +47,9 @@ const PassOrder kOrder[] = {
     {"simplify", "orient_reductions", "no law may turn a reduction round again"},
     {"orient_reductions", "cse", "reductions that read the same view share it"},
     {"orient_reductions", "fuse", "a kernel folds its columns or its rows"},
+    {"orient_reductions", "fuse_batch", "both forms of kernels read the same reductions"},
+    {"dce", "fuse_batch", "a kernel must not compute what nothing reads"},
+    {"fuse_batch", "fuse", "what has no form with the batch in lanes is grouped by features"},
     {"dce", "fuse", "a kernel must not compute what nothing reads"},
     {"fuse", "plan_memory", "only values that kernels hand to others need memory"},
 };

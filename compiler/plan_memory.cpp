@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "compiler/batch_form.h"
 #include "compiler/kernel.h"
 #include "compiler/passes.h"
 #include "ir/op.h"
@@ -25,7 +26,7 @@ using ir::ValueId;
 
 namespace {
 
-constexpr int64_t alignment = 64;
+constexpr int64_t cache_line = 64, alignment = cache_line;
 // Below this many operations for the whole step one thread is quicker than two with barriers; a
 // kernel below the second number is not worth cutting up.
 constexpr double parallel_step_flops = 1e6;
@@ -56,7 +57,7 @@ class Planner {
     std::vector<std::pair<Op*, double>> kernels;
     double total = 0;
     for (Op& op : func_.body) {
-      if (op.kind != OpKind::kernel) continue;
+      if (op.kind != OpKind::kernel || batch_in_lanes(op)) continue;
       const KernelForm form = kernel_form(module_, func_, op);
       const double flops = form.serial() ? 0 : kernel_flops(func_, form, max_batch_);
       total += flops;
@@ -149,6 +150,27 @@ class Planner {
     }
   }
 
+  // Rows that are a multiple of 256 bytes apart fall into a few sets of the nearest cache: a product
+  // that reads down a column would find none of them again. One more line lets them spread. A value
+  // that is read under another shape has to lie without gaps.
+  void choose_pitches(const std::vector<ValueId>& values) {
+    std::set<ValueId> reshaped;
+    ir::for_each_op(func_.body, [&](const Op& op) {
+      if (op.kind == OpKind::reshape && moves_elements(func_, op)) {
+        reshaped.insert(base(op.operands[0]));
+      }
+    });
+    for (ValueId v : values) {
+      func_[v].storage = ir::Storage{};
+      const ir::Type& type = func_.type(v);
+      if (type.rank() < 2 || type.shape.back().batch || reshaped.count(v)) continue;
+      const auto size = static_cast<int64_t>(dtype_size(type.dtype));
+      const int64_t row_bytes = type.shape.back().scale * size;
+      if (row_bytes % (4 * cache_line) != 0) continue;
+      func_[v].storage->pitch = (row_bytes + cache_line) / size;
+    }
+  }
+
   // Largest first, each at the lowest offset where it meets nothing that is alive with it.
   void allocate() {
     std::set<ValueId> results;
@@ -157,7 +179,8 @@ class Planner {
     for (ValueId v : stored_) {
       if (!results.count(v)) values.push_back(v);
     }
-    const auto bytes = [&](ValueId v) { return aligned(func_.type(v).bytes(max_batch_)); };
+    choose_pitches(values);
+    const auto bytes = [&](ValueId v) { return aligned(func_.stored_type(v).bytes(max_batch_)); };
     std::stable_sort(values.begin(), values.end(),
                      [&](ValueId a, ValueId b) { return bytes(a) > bytes(b); });
     std::vector<ValueId> placed;
@@ -177,11 +200,29 @@ class Planner {
         if (offset + bytes(v) <= begin) break;
         offset = std::max(offset, end);
       }
-      func_[v].storage = ir::Storage{offset};
+      func_[v].storage->offset = offset;
       placed.push_back(v);
       total = std::max(total, offset + bytes(v));
     }
     func_.arena_bytes = total;
+    if (total > 0) {
+      func_.body.front().notes.push_back(
+          fmt::format("no arena is below {} bytes, which are alive at once", alive_at_once(values)));
+    }
+  }
+
+  // The most bytes, as aligned as in the arena, of values that are alive at one time.
+  int64_t alive_at_once(const std::vector<ValueId>& values) const {
+    std::map<int, int64_t> change;  // by time
+    for (ValueId v : values) {
+      const auto& [first, last] = alive_.at(v);
+      const int64_t bytes = aligned(func_.stored_type(v).bytes(max_batch_));
+      change[first] += bytes;
+      change[last + 1] -= bytes;
+    }
+    int64_t now = 0, most = 0;
+    for (const auto& [time, bytes] : change) most = std::max(most, now += bytes);
+    return most;
   }
 
   const Module& module_;

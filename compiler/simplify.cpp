@@ -196,13 +196,9 @@ template <class T>
 std::optional<double> evaluate_one(const Site& s) {
   std::vector<Array<T>> values;
   for (size_t i = 0; i < s.op.operands.size(); ++i) {
-    const double value = *s.constant(i);
-    Array<T>& scalar = values.emplace_back(s.x(i).type().dtype, std::vector<int64_t>{});
-    if (!scalar.floats()) {
-      scalar.i[0] = static_cast<int64_t>(value);
-    } else {
-      scalar.f[0] = static_cast<T>(scalar.dtype == DType::f32 ? static_cast<float>(value) : value);
-    }
+    // By the constant's own meaning: 0.1 is true, and 2.5 is 2 among integers.
+    const Type element{s.x(i).type().dtype, {}};
+    values.push_back(evaluate<T>(*s.made_by(OpKind::constant, i), element, {}, 1));
   }
   std::vector<const Array<T>*> operands;
   for (const Array<T>& v : values) operands.push_back(&v);

@@ -1,81 +1,25 @@
-// Functions that change or fold shapes, products, losses and gradients. Every function records its
-// ops through one Recorder, so that all of them carry the caller's line.
+// Every function records ops through one Recorder, so that all of them carry the caller's line.
 #include <algorithm>
 #include <cmath>
 
 #include <sinter/error.h>
 #include <sinter/functions.h>
 
+#include "frontend/function_parts.h"
+#include "frontend/losses.h"
 #include "frontend/recording.h"
 #include "ir/op.h"
 #include "ir/ops/family.h"
 
 namespace sinter {
 
+using detail::axis_of;
+using detail::check_rows;
 using detail::Recorder;
 using ir::Expr;
 using ir::OpKind;
 
 namespace {
-
-int64_t axis_of(Recorder& r, Expr x, int64_t axis) {
-  return detail::located(r.loc(), [&] { return ir::checked_axis(axis, x.type()); });
-}
-
-std::vector<int64_t> axes_of(Recorder& r, Expr x, const Axes& axes) {
-  std::vector<int64_t> out;
-  for (int64_t axis : axes.list()) out.push_back(axis_of(r, x, axis));
-  std::sort(out.begin(), out.end());
-  if (std::adjacent_find(out.begin(), out.end()) != out.end()) {
-    throw Error("an axis of {} is named twice", ir::to_string(x.type()))
-        .at(r.loc().source())
-        .help("name each axis once");
-  }
-  return out;
-}
-
-std::vector<int64_t> all_axes(Expr x) {
-  std::vector<int64_t> out;
-  for (int64_t i = 0; i < x.type().rank(); ++i) out.push_back(i);
-  return out;
-}
-
-Value fold(OpKind kind, Recorder& r, const std::vector<int64_t>& axes, bool keepdims) {
-  return r.done(r.builder().apply(kind, {r[0]}, {{"axes", axes}, {"keepdims", keepdims}}));
-}
-
-// `shape` with -1 worked out so that the number of elements fits `x` for every n.
-ir::Shape shape_for(Recorder& r, Expr x, const Shape& shape) {
-  const ir::Type& type = x.type();
-  const auto refuse = [&](const std::string& why) {
-    throw Error("cannot reshape {} to {}", ir::to_string(type), shape_to_string(shape))
-        .at(r.loc().source())
-        .help(why);
-  };
-  int64_t have = 1, want = 1;
-  int batches = 0;
-  for (const ir::Dim& d : type.shape) {
-    have *= d.scale;
-    batches += d.batch ? 1 : 0;
-  }
-  for (int64_t size : shape) {
-    if (size == 0 || size < -1)
-      refuse("sizes are positive, or -1 for one that follows from the rest");
-    if (size > 0) want *= size;
-  }
-  const auto open = std::count(shape.begin(), shape.end(), -1);
-  if (open > 1) refuse("at most one size may be -1");
-  if (batches > 1) refuse("a tensor with the batch on two axes keeps its shape");
-  if (batches == 1 && open == 0) refuse("write -1 for the axis that follows the batch");
-  if (have % want != 0 || (open == 0 && have != want)) {
-    refuse("both shapes must have the same number of elements");
-  }
-  ir::Shape out;
-  for (int64_t size : shape) {
-    out.push_back(size > 0 ? ir::Dim{size} : ir::Dim{have / want, batches == 1});
-  }
-  return out;
-}
 
 std::string_view name_of(Reduction reduction) {
   switch (reduction) {
@@ -87,15 +31,6 @@ std::string_view name_of(Reduction reduction) {
       return "none";
   }
   return "?";
-}
-
-// Notes that an integer argument of the function must hold row numbers, to be checked before it
-// runs; what is computed from other values is left to the compiled code.
-void check_rows(Recorder& r, Expr indices, ir::Dim rows, std::optional<int64_t> ignore) {
-  const ir::ValueInfo& info = r.builder().func()[indices.id()];
-  if (rows.batch || info.def != ir::ValueDef::argument) return;
-  r.recording().checks.push_back(
-      {static_cast<size_t>(info.index), rows.scale, ignore, r.loc().source()});
 }
 
 }  // namespace
@@ -111,172 +46,6 @@ Value gelu(const Operand& x) {
   const Expr v = r[0];
   const Expr inner = std::sqrt(2 / std::acos(-1.0)) * (v + 0.044715 * (v * v * v));
   return r.done(0.5 * v * (1.0 + r.builder().apply(OpKind::tanh, {inner})), "gelu");
-}
-
-Value reshape(const Operand& x, Shape shape) {
-  Recorder r({&x});
-  return r.done(reshape(r[0], shape_for(r, r[0], shape)));
-}
-
-Value permute(const Operand& x, std::vector<int64_t> permutation) {
-  Recorder r({&x});
-  const Expr v = r[0];
-  for (int64_t& axis : permutation) axis = axis_of(r, v, axis);
-  return r.done(transpose(v, std::move(permutation)));
-}
-
-Value transpose(const Operand& x, int64_t a, int64_t b) {
-  Recorder r({&x});
-  const Expr v = r[0];
-  std::vector<int64_t> order = all_axes(v);
-  std::swap(order[static_cast<size_t>(axis_of(r, v, a))],
-            order[static_cast<size_t>(axis_of(r, v, b))]);
-  return r.done(transpose(v, std::move(order)));
-}
-
-Value t(const Operand& x) {
-  Recorder r({&x});
-  const Expr v = r[0];
-  if (v.type().rank() != 2) {
-    throw Error("t needs a matrix but got {}", ir::to_string(v.type()))
-        .at(r.loc().source())
-        .help("name the two axes, as in transpose(x, 1, 2)");
-  }
-  return r.done(transpose(v, {1, 0}));
-}
-
-Value broadcast_to(const Operand& x, Shape shape) {
-  Recorder r({&x});
-  const Expr v = r[0];
-  const ir::Shape& from = v.type().shape;
-  ir::Shape to;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    const size_t behind = shape.size() - i;
-    if (shape[i] == -1 && behind <= from.size()) {
-      to.push_back(from[from.size() - behind]);
-    } else {
-      to.emplace_back(shape[i]);
-    }
-  }
-  return r.done(broadcast(v, std::move(to)));
-}
-
-Value unsqueeze(const Operand& x, int64_t axis) {
-  Recorder r({&x});
-  const Expr v = r[0];
-  ir::Shape shape = v.type().shape;
-  const auto rank = static_cast<int64_t>(shape.size());
-  const int64_t at = axis < 0 ? axis + rank + 1 : axis;
-  if (at < 0 || at > rank) {
-    throw Error("cannot put a new axis at {} of {}", axis, ir::to_string(v.type()))
-        .at(r.loc().source())
-        .help("use an axis from 0 to {}, or -1 for the end", rank);
-  }
-  shape.insert(shape.begin() + at, ir::Dim{1});
-  return r.done(reshape(v, std::move(shape)));
-}
-
-Value squeeze(const Operand& x, int64_t axis) {
-  Recorder r({&x});
-  const Expr v = r[0];
-  const int64_t at = axis_of(r, v, axis);
-  ir::Shape shape = v.type().shape;
-  if (!shape[static_cast<size_t>(at)].is_one()) {
-    throw Error("axis {} of {} cannot be squeezed: its size is not 1", axis,
-                ir::to_string(v.type()))
-        .at(r.loc().source())
-        .help("reduce the axis instead, as in sum(x, {})", at);
-  }
-  shape.erase(shape.begin() + at);
-  return r.done(reshape(v, std::move(shape)));
-}
-
-Value sum(const Operand& x) {
-  Recorder r({&x});
-  return fold(OpKind::sum, r, all_axes(r[0]), false);
-}
-Value sum(const Operand& x, const Axes& axes, bool keepdims) {
-  Recorder r({&x});
-  return fold(OpKind::sum, r, axes_of(r, r[0], axes), keepdims);
-}
-Value mean(const Operand& x) {
-  Recorder r({&x});
-  return fold(OpKind::mean, r, all_axes(r[0]), false);
-}
-Value mean(const Operand& x, const Axes& axes, bool keepdims) {
-  Recorder r({&x});
-  return fold(OpKind::mean, r, axes_of(r, r[0], axes), keepdims);
-}
-
-Value max(const Operand& x) {
-  Recorder r({&x});
-  const Expr v = r[0];
-  return r.done(max(reshape(v, shape_for(r, v, {-1})), 0, false));
-}
-Value max(const Operand& x, int64_t axis, bool keepdims) {
-  Recorder r({&x});
-  return r.done(max(r[0], axis_of(r, r[0], axis), keepdims));
-}
-
-Value argmax(const Operand& x, int64_t axis, bool keepdims) {
-  Recorder r({&x});
-  const int64_t at = axis_of(r, r[0], axis);
-  return r.done(r.builder().apply(OpKind::argmax, {r[0]}, {{"axis", at}, {"keepdims", keepdims}}));
-}
-
-Value matmul(const Operand& a, const Operand& b) {
-  Recorder r({&a, &b});
-  const Expr x = r[0], y = r[1];
-  const int64_t p = x.type().rank(), q = y.type().rank();
-  if (p == 3 && q == 3) {
-    using List = std::vector<int64_t>;
-    return r.done(r.builder().apply(
-        OpKind::contraction, {x, y},
-        {{"a", List{2}}, {"b", List{1}}, {"a_batch", List{0}}, {"b_batch", List{0}}}));
-  }
-  if (p < 2 || q != 2) {
-    throw Error("matmul cannot multiply {} and {}", ir::to_string(x.type()),
-                ir::to_string(y.type()))
-        .at(r.loc().source())
-        .help(
-            "give a vector an axis, as in x.unsqueeze(0) for a row or x.unsqueeze(1) for a column");
-  }
-  return r.done(contraction(x, y, {p - 1}, {0}));
-}
-
-Value linear(const Operand& x, const Operand& weight, const Operand& bias) {
-  Recorder r({&x, &weight, &bias});
-  const Expr v = r[0], w = r[1], b = r[2];
-  return r.done(r.builder().apply(OpKind::linear, {v, w, b}));
-}
-
-Value linear(const Operand& x, const Operand& weight) {
-  Recorder r({&x, &weight});
-  const Expr v = r[0], w = r[1];
-  const ir::Type &from = v.type(), &to = w.type();
-  // The checks of the op with a bias, and their messages.
-  detail::located(r.loc(), [&] {
-    const ir::Type bias{to.dtype, {to.rank() > 0 ? to.shape[0] : ir::Dim{1}}};
-    return ir::infer_type(OpKind::linear, std::vector<ir::Type>{from, to, bias}, {}, std::nullopt);
-  });
-  return r.done(contraction(v, w, {from.rank() - 1}, {1}));
-}
-
-Value gather(const Operand& table, const Operand& indices) {
-  Recorder r({&table, &indices});
-  const Expr rows = r[0], at = r[1];
-  const Value out = r.done(r.builder().apply(OpKind::gather, {rows, at}));
-  check_rows(r, at, rows.type().shape[0], std::nullopt);
-  return out;
-}
-
-Value scatter_add(const Operand& base, const Operand& indices, const Operand& updates) {
-  Recorder r({&base, &indices, &updates});
-  const Expr to = r[0], at = r[1], rows = r[2];
-  const ir::Type type = to.type();
-  const Expr added = r.builder().apply(OpKind::scatter_add, {rows, at}, {}, type);
-  check_rows(r, at, type.shape[0], std::nullopt);
-  return r.done(to + added);
 }
 
 Value softmax(const Operand& x, int64_t axis) {
@@ -307,6 +76,9 @@ Value cross_entropy(const Operand& logits, const Operand& labels) {
 }
 
 Value cross_entropy(const Operand& logits, const Operand& labels, CrossEntropyOptions options) {
+  if (options.class_weights || options.label_smoothing != 0) {
+    return detail::smoothed_cross_entropy(logits, labels, options);
+  }
   Recorder r({&logits, &labels});
   const Expr x = r[0], y = r[1];
   const Value out =

@@ -66,6 +66,22 @@ Value Tanh::forward(Value x) {
 }
 std::unique_ptr<Module> Tanh::clone() const { return std::make_unique<Tanh>(); }
 
+Dropout::Dropout(double p) : p_(p) {
+  if (!(p >= 0 && p < 1)) {
+    throw Error("Dropout({}) is no probability", p).help("give a number from 0 to less than 1");
+  }
+}
+Dropout::Dropout(double p, const Generator& generator) : Dropout(p) { generator_ = generator; }
+
+Value Dropout::forward(Value x) {
+  const detail::LibraryCall here(x);
+  return dropout(x, p_, generator_ ? *generator_ : default_generator());
+}
+std::unique_ptr<Module> Dropout::clone() const {
+  return generator_ ? std::make_unique<Dropout>(p_, *generator_) : std::make_unique<Dropout>(p_);
+}
+std::string Dropout::extra() const { return fmt::format("p = {}", p_); }
+
 Value Softmax::forward(Value x) {
   const detail::LibraryCall here(x);
   return softmax(x, axis_);

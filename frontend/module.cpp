@@ -143,35 +143,11 @@ void Module::requires_grad(bool on) {
   for (Parameter& p : parameters()) p.set_requires_grad(on);
 }
 
-void Module::copy_parameters(const Module& from) {
-  std::vector<Parameter> mine = parameters(), its = from.parameters();
-  Error error("the parameters of {} do not fit {}", from.class_name(), class_name());
-  bool fits = true;
-  const auto differ = [&](std::string text) {
-    error.note(std::move(text));
-    fits = false;
-  };
-  const auto find = [](const std::vector<Parameter>& list, const std::string& name) {
-    return std::find_if(list.begin(), list.end(),
-                        [&](const Parameter& p) { return p.name() == name; });
-  };
-  for (const Parameter& p : mine) {
-    const auto other = find(its, p.name());
-    if (other == its.end()) {
-      differ(fmt::format("missing {} : {}", p.name(), p.value().type_string()));
-    } else if (other->value().shape() != p.value().shape() ||
-               other->value().dtype() != p.value().dtype()) {
-      differ(fmt::format("{} : {} instead of {}", p.name(), other->value().type_string(),
-                         p.value().type_string()));
-    }
+void Module::to(DType dtype) {
+  if (!is_float(dtype)) {
+    throw Error("parameters cannot be {}", dtype).help("use DType::f32 or DType::f64");
   }
-  for (const Parameter& p : its) {
-    if (find(mine, p.name()) == mine.end()) {
-      differ(fmt::format("extra {} : {}", p.name(), p.value().type_string()));
-    }
-  }
-  if (!fits) throw error.help("make both nets with the same layers and sizes");
-  for (Parameter& p : mine) p.set_value(find(its, p.name())->value());
+  for (const Parameter& p : parameters()) p.state_->value = p.value().to(dtype);
 }
 
 std::unique_ptr<Module> Module::clone() const {

@@ -102,6 +102,24 @@ ir::ValueId Recording::parameter(const nn::Parameter& p) {
   return add_global(name, p.identity(), p.value());
 }
 
+ir::ValueId Recording::add_random_state(const std::string& name, uint64_t value) {
+  const Tensor tensor = Tensor::scalar(static_cast<int64_t>(value));
+  const ir::ValueId id = add_global(name, tensor.raw(), tensor);
+  random_state_.emplace_back(module.globals.back().name, tensor);
+  return id;
+}
+
+Recording::Draw Recording::random_draw(const Generator& generator) {
+  if (!random_step_.valid()) random_step_ = add_random_state("random.step", 0);
+  ir::ValueId& seed = random_seeds_[generator.seed()];
+  if (!seed.valid()) seed = add_random_state("random.seed", generator.seed());
+  const std::string& path = frame().path;
+  const int use = draws_[path]++;
+  // A module that is called twice draws twice.
+  const std::string purpose = use == 0 ? path : fmt::format("{}#{}", path, use + 1);
+  return {seed, random_step_, stream_id(purpose)};
+}
+
 void Recording::name_parameters(const std::vector<nn::Parameter>& parameters) {
   for (const nn::Parameter& p : parameters) parameter_names_.emplace(p.identity(), p.name());
 }
@@ -260,7 +278,7 @@ Value Recorder::make(std::shared_ptr<Recording> recording, ir::ValueId id) {
   return out;
 }
 
-std::shared_ptr<Recording> Recorder::join(std::initializer_list<const Operand*> operands) {
+std::shared_ptr<Recording> Recorder::join(Operands operands) {
   std::vector<std::shared_ptr<Recording>> all;
   for (const Operand* o : operands) {
     if (o->kind_ == Operand::Kind::value) {
@@ -284,7 +302,7 @@ std::shared_ptr<Recording> Recorder::join(std::initializer_list<const Operand*> 
 Recorder::Recorder(std::initializer_list<const Operand*> operands)
     : Recorder(operands, (*operands.begin())->at()) {}
 
-Recorder::Recorder(std::initializer_list<const Operand*> operands, const std::source_location& at)
+Recorder::Recorder(Operands operands, const std::source_location& at)
     : recording_(join(operands)), builder_(recording_->module, recording_->func()) {
   builder_.set_loc(recording_->loc_for(at));
   bool typed = false;

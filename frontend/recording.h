@@ -15,10 +15,12 @@
 #include <memory>
 #include <optional>
 #include <source_location>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <sinter/nn.h>
+#include <sinter/random.h>
 #include <sinter/value.h>
 
 #include "ir/builder.h"
@@ -79,6 +81,8 @@ class Recording : public Recorded {
 
   bool primary = false;
   bool closed = false;
+  // Of a training step: dropout drops.
+  bool training = false;
   std::vector<Frame> frames{Frame{}};
   std::vector<Call> calls;
 
@@ -91,13 +95,29 @@ class Recording : public Recorded {
   // The global of a parameter, made at first use under its path from `name_parameters`.
   ir::ValueId parameter(const nn::Parameter& parameter);
   ir::ValueId add_global(const std::string& name, const void* identity, const Tensor& tensor);
+  // What random numbers of a training step are a function of: the seed and the step as globals,
+  // made at first use, and a stream for each use, from the path of the module at hand.
+  struct Draw {
+    ir::ValueId seed, step;
+    int64_t stream = 0;
+  };
+  Draw random_draw(const Generator& generator);
+  // The globals made by random_draw, the step among them; it has to advance.
+  const std::vector<std::pair<std::string, Tensor>>& random_state() const { return random_state_; }
+  ir::ValueId random_step() const { return random_step_; }
   void name_parameters(const std::vector<nn::Parameter>& parameters);
 
   std::shared_ptr<Recording> merged_into;
   std::vector<ir::ValueId> moved_to;  // by value of this recording
 
  private:
+  ir::ValueId add_random_state(const std::string& name, uint64_t value);
+
   std::map<const void*, std::string> parameter_names_;
+  std::map<std::string, int> draws_;  // by path
+  std::map<uint64_t, ir::ValueId> random_seeds_;
+  ir::ValueId random_step_;
+  std::vector<std::pair<std::string, Tensor>> random_state_;
 };
 
 // Moves everything in `from` to the end of `to`; handles on `from` forward from now on.
@@ -115,7 +135,10 @@ int64_t first_bad_label(const LabelCheck& check, const Tensor& labels);
 // line of `at`, or of the library call that is going on.
 class Recorder {
  public:
-  Recorder(std::initializer_list<const Operand*> operands, const std::source_location& at);
+  using Operands = std::span<const Operand* const>;
+  Recorder(Operands operands, const std::source_location& at);
+  Recorder(std::initializer_list<const Operand*> operands, const std::source_location& at)
+      : Recorder(Operands(operands.begin(), operands.size()), at) {}
   explicit Recorder(std::initializer_list<const Operand*> operands);
 
   // Operand i. A number becomes a constant of the dtype of the other operands.
@@ -139,7 +162,7 @@ class Recorder {
   DType dtype_ = DType::f32;
   ir::Builder builder_;
 
-  static std::shared_ptr<Recording> join(std::initializer_list<const Operand*> operands);
+  static std::shared_ptr<Recording> join(Operands operands);
 };
 
 // While it lives, ops count as written at `at` (or where an outer library call is).

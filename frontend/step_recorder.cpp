@@ -134,6 +134,11 @@ class StepRecording {
   }
 
   const std::shared_ptr<Recording>& recording() { return recording_; }
+  std::vector<std::string> names() const {
+    std::vector<std::string> out;
+    for (const nn::Parameter& p : parameters_) out.push_back(p.name());
+    return out;
+  }
 
  private:
   void check_scalar(const Value& value, const std::string& what, const char* help) {
@@ -168,23 +173,23 @@ ir::Type batch_type(const Tensor& tensor) {
   return out;
 }
 
-StepRecorder::StepRecorder(std::shared_ptr<Recording> recording, const optim::Optimizer& optimizer)
-    : recording_(std::move(recording)), optimizer_(optimizer) {}
+StepRecorder::StepRecorder(std::shared_ptr<Recording> recording, std::vector<std::string> all_names)
+    : recording_(std::move(recording)), all_names_(std::move(all_names)) {}
 
-void StepRecorder::record(std::vector<optim::Trained> trained, const SourceLoc& at) {
+void StepRecorder::record(const optim::Optimizer& optimizer, std::vector<optim::Trained> trained,
+                          const SourceLoc& at) {
   trained_ = std::move(trained);
   const LibraryCall here(recording_, at);
-  optim::Step step(*this);
-  optimizer_.update(step);
+  located({at.file, at.line, {}}, [&] { optimizer.update(optim::Step(*this)); });
 }
 
 DType StepRecorder::dtype() const { return trained_.front().value.dtype(); }
 
-Value StepRecorder::hyper(std::string_view name, double initial) {
+Value StepRecorder::hyper(const std::string& name, double initial) {
   for (size_t i = 0; i < hypers_.size(); ++i) {
     if (hypers_[i].name == name) return hyper_values_[i];
   }
-  hypers_.push_back({std::string(name), initial});
+  hypers_.push_back({name, initial});
   const ir::ValueId id =
       recording_->add_argument({Argument::Kind::hyper}, {dtype(), {}}, hypers_.back().name);
   hyper_values_.push_back(Recorder::make(recording_, id));
@@ -201,15 +206,21 @@ Value StepRecorder::state_tensor(const std::string& name, const Tensor& initial)
   return state_values_.back();
 }
 
-Value StepRecorder::state(std::string_view name, const optim::Trained& parameter) {
-  const auto [recording, id] = Recorder::resolve(parameter.value);
+Value StepRecorder::state(const std::string& name, const optim::Trained& like, double initial) {
+  const auto [recording, id] = Recorder::resolve(like.value);
   const ir::Type& type = recording->func().type(id);
-  return state_tensor(fmt::format("{}.{}.{}", optimizer_.name(), name, parameter.name),
-                      zeros(type.dims(1), type.dtype));
+  return state_tensor(name, full(type.dims(1), initial, type.dtype));
 }
 
-Value StepRecorder::scalar_state(std::string_view name, double initial) {
-  return state_tensor(fmt::format("{}.{}", optimizer_.name(), name), full({}, initial, dtype()));
+Value StepRecorder::scalar_state(const std::string& name, double initial,
+                                 std::optional<DType> dtype) {
+  return state_tensor(name, full({}, initial, dtype.value_or(this->dtype())));
+}
+
+Value StepRecorder::rows() {
+  ir::Builder builder(recording_->module, recording_->func());
+  builder.set_loc(recording_->loc_for(std::source_location::current()));
+  return Recorder::make(recording_, builder.extent({ir::batch_dim}, dtype()).id());
 }
 
 void StepRecorder::assign(const Value& target, const Operand& next) {
@@ -227,25 +238,46 @@ void StepRecorder::assign(const Value& target, const Operand& next) {
   name_value(Recorder::make(recording_, value.id()), name + ".next");
 }
 
-std::vector<Hyper> hypers_of(const optim::Optimizer& optimizer) {
+void StepRecorder::advance_random_step() {
+  const ir::ValueId step = recording_->random_step();
+  if (!step.valid()) return;
+  ir::Builder b(recording_->module, recording_->func());
+  const ir::Expr next = ir::Expr(b, step) + 1.0;
+  b.create(ir::OpKind::assign, {step, next.id()});
+  const auto& state = recording_->random_state();
+  states_.insert(states_.end(), state.begin(), state.end());
+}
+
+std::vector<Hyper> hypers_of(const optim::Optimizer& optimizer, const nn::Module& net,
+                             const SourceLoc& at) {
   auto recording = std::make_shared<Recording>("probe");
   recording->primary = true;
-  const Tensor weight = zeros({1});
-  const ir::ValueId id = recording->add_global("weight", weight.raw(), weight);
-  const Value value = Recorder::make(recording, id);
-  StepRecorder recorder(recording, optimizer);
-  recorder.record({{"weight", value, value}}, SourceLoc{});
+  std::vector<std::string> names;
+  std::vector<optim::Trained> trained;
+  for (const nn::Parameter& p : net.parameters()) {
+    names.push_back(p.name());
+    const Tensor one = zeros({1});
+    const ir::ValueId id = recording->add_global(p.name(), one.raw(), one);
+    const Value value = Recorder::make(recording, id);
+    trained.push_back({p.name(), value, value});
+  }
+  // Recording a step says that there is nothing to train; here that is no reason to stop.
+  if (trained.empty()) return {};
+  StepRecorder recorder(recording, std::move(names));
+  recorder.record(optimizer, std::move(trained), at);
   return recorder.hypers();
 }
 
 RecordedStep record_step(const StepSource& source, const optim::Optimizer& optimizer,
                          const Tensor& x, const Tensor& y) {
   StepRecording step(source, "train_step");
+  step.recording()->training = true;
   const Value input = step.input("x", x), target = step.input("y", y);
   const std::vector<Value> results = step.objectives(step.predict(input), target);
-  StepRecorder recorder(step.recording(), optimizer);
-  recorder.record(step.gradients(results[0]), source.at);
-  return {step.finish(results), recorder.states()};
+  StepRecorder recorder(step.recording(), step.names());
+  recorder.record(optimizer, step.gradients(results[0]), source.at);
+  recorder.advance_random_step();
+  return {step.finish(results), recorder.hypers(), recorder.states()};
 }
 
 Recorded record_evaluate(const StepSource& source, const Tensor& x, const Tensor& y) {
@@ -260,17 +292,3 @@ Recorded record_predict(const StepSource& source, const Tensor& x) {
 }
 
 }  // namespace sinter::detail
-
-namespace sinter::optim {
-
-const std::vector<Trained>& Step::parameters() const { return recorder_.trained(); }
-Value Step::hyper(std::string_view name, double initial) { return recorder_.hyper(name, initial); }
-Value Step::state(std::string_view name, const Trained& parameter) {
-  return recorder_.state(name, parameter);
-}
-Value Step::scalar_state(std::string_view name, double initial) {
-  return recorder_.scalar_state(name, initial);
-}
-void Step::assign(const Value& target, const Operand& next) { recorder_.assign(target, next); }
-
-}  // namespace sinter::optim

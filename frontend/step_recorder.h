@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,16 +22,22 @@ struct Hyper {
 // The optimizer's view of a recording; see optim::Step.
 class StepRecorder {
  public:
-  StepRecorder(std::shared_ptr<Recording> recording, const optim::Optimizer& optimizer);
+  // `all_names`: those of all parameters, frozen ones included.
+  StepRecorder(std::shared_ptr<Recording> recording, std::vector<std::string> all_names);
 
   // Runs the rule over `trained`; ops count as written at `at`.
-  void record(std::vector<optim::Trained> trained, const SourceLoc& at);
+  void record(const optim::Optimizer& optimizer, std::vector<optim::Trained> trained,
+              const SourceLoc& at);
 
   const std::vector<optim::Trained>& trained() const { return trained_; }
-  Value hyper(std::string_view name, double initial);
-  Value state(std::string_view name, const optim::Trained& parameter);
-  Value scalar_state(std::string_view name, double initial);
+  const std::vector<std::string>& all_names() const { return all_names_; }
+  Value hyper(const std::string& name, double initial);
+  Value state(const std::string& name, const optim::Trained& like, double initial);
+  Value scalar_state(const std::string& name, double initial, std::optional<DType> dtype);
+  Value rows();
   void assign(const Value& target, const Operand& next);
+  // Where the step draws random numbers: makes the next step draw others, and lists their state.
+  void advance_random_step();
 
   const std::vector<Hyper>& hypers() const { return hypers_; }
   const std::vector<std::pair<std::string, Tensor>>& states() const { return states_; }
@@ -40,7 +47,7 @@ class StepRecorder {
   Value state_tensor(const std::string& name, const Tensor& initial);
 
   std::shared_ptr<Recording> recording_;
-  const optim::Optimizer& optimizer_;
+  std::vector<std::string> all_names_;
   std::vector<optim::Trained> trained_;
   std::vector<Hyper> hypers_;
   std::vector<Value> hyper_values_;
@@ -48,8 +55,10 @@ class StepRecorder {
   std::vector<Value> state_values_;
 };
 
-// The hyper-parameters that a rule asks for, found by running it on a step of one weight.
-std::vector<Hyper> hypers_of(const optim::Optimizer& optimizer);
+// The hyper-parameters that a rule asks for, found by running it on a step with one number for each
+// parameter of `net`.
+std::vector<Hyper> hypers_of(const optim::Optimizer& optimizer, const nn::Module& net,
+                             const SourceLoc& at);
 
 // What the three functions of a trainer are recorded from.
 struct StepSource {
@@ -62,6 +71,7 @@ struct StepSource {
 
 struct RecordedStep {
   Recorded recorded;
+  std::vector<Hyper> hypers;  // in the order of the arguments
   std::vector<std::pair<std::string, Tensor>> states;
 };
 

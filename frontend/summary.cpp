@@ -30,9 +30,11 @@ int64_t flops(const ir::Func& func, const ir::Op& op) {
 
 // 1234567 as 1,234,567.
 std::string grouped(int64_t number) {
-  std::string out = fmt::format("{}", number);
-  for (auto at = static_cast<int64_t>(out.size()) - 3; at > 0; at -= 3) {
-    out.insert(static_cast<size_t>(at), ",");
+  const std::string digits = fmt::format("{}", number);
+  std::string out;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
+    out += digits[i];
   }
   return out;
 }

@@ -9,8 +9,10 @@
 #include <sinter/trainer.h>
 
 #include "compiler/pipeline.h"
+#include "frontend/input.h"
 #include "frontend/program.h"
 #include "frontend/step_recorder.h"
+#include "frontend/trainer_file.h"
 #include "ir/text.h"
 
 namespace sinter {
@@ -18,6 +20,7 @@ namespace sinter {
 namespace {
 
 using detail::Argument;
+using detail::Input;
 using detail::Program;
 using detail::Recorded;
 
@@ -36,76 +39,6 @@ compiler::Options merged(const TrainerOptions& mine) {
   out.off.insert(out.off.end(), mine.off.begin(), mine.off.end());
   return out;
 }
-
-// What the rows of an input looked like when the step was recorded.
-class Input {
- public:
-  Input() = default;
-  Input(const char* name, const Tensor& like)
-      : name_(name),
-        type_(ir::to_string(detail::batch_type(like))),
-        dtype_(like.dtype()),
-        shape_(like.shape()) {
-    row_bytes_ = static_cast<int64_t>(dtype_size(dtype_));
-    for (size_t i = 1; i < shape_.size(); ++i) row_bytes_ *= shape_[i];
-  }
-
-  static void check_batch(const char* name, const Tensor& t, const std::source_location& at) {
-    if (t.dim() == 0) {
-      throw Error("{} has no rows: it is {}", name, t.type_string())
-          .at(SourceLoc::from(at))
-          .help("axis 0 is the batch; one row of one number is {}.reshape({{1, 1}})", name);
-    }
-    if (t.shape()[0] == 0) {
-      throw Error("the batch is empty: {} is {}", name, t.type_string())
-          .at(SourceLoc::from(at))
-          .help("give at least one row");
-    }
-  }
-
-  void check(const Tensor& t, const std::source_location& at) const {
-    if (!fits(t)) [[unlikely]] {
-      refuse(t, at);
-    }
-  }
-
-  int64_t row_bytes() const { return row_bytes_; }
-
- private:
-  bool fits(const Tensor& t) const {
-    const Shape& shape = t.shape();
-    if (t.dtype() != dtype_ || shape.size() != shape_.size() || shape[0] < 1) return false;
-    for (size_t i = 1; i < shape.size(); ++i) {
-      if (shape[i] != shape_[i]) return false;
-    }
-    return t.is_contiguous();
-  }
-
-  [[noreturn]] void refuse(const Tensor& t, const std::source_location& at) const {
-    check_batch(name_, t, at);
-    Error error("{} was {} when the step was recorded but is {} now", name_, type_,
-                t.type_string());
-    std::string help = "pass rows of the same shape, or make another Trainer for these";
-    if (t.dtype() != dtype_) {
-      help = fmt::format("convert it, as in {}.to(DType::{})", name_,
-                         dtype_ == DType::boolean ? "boolean" : dtype_name(dtype_));
-    } else if (t.dim() + 1 == static_cast<int64_t>(shape_.size()) && shape_.back() == 1) {
-      help = fmt::format("give it a feature axis: {}.unsqueeze(1)", name_);
-    } else if (t.shape().size() == shape_.size() &&
-               std::equal(shape_.begin() + 1, shape_.end(), t.shape().begin() + 1)) {
-      error = Error("{} : {} is a view whose elements do not lie one after the other", name_,
-                    t.type_string());
-      help = fmt::format("copy it once before the loop: {} = {}.contiguous()", name_, name_);
-    }
-    throw error.at(SourceLoc::from(at)).help(help);
-  }
-
-  const char* name_ = "x";
-  std::string type_;
-  DType dtype_ = DType::f32;
-  Shape shape_;
-  int64_t row_bytes_ = 0;
-};
 
 double read(const Tensor& buffer, int64_t i) {
   return buffer.dtype() == DType::f64 ? static_cast<const double*>(buffer.raw())[i]
@@ -127,11 +60,12 @@ struct Trainer::Impl {
   std::vector<std::pair<std::string, Tensor>> states;
   Input x_input, y_input;
   std::optional<Recorded> recorded;
-  std::optional<Recorded> recorded_predict;
+  std::optional<Recorded> recorded_predict, recorded_evaluate;
   std::optional<Program> train, predict, evaluate;
   int64_t train_batch = 0, predict_batch = 0;
-  int64_t recorded_rows = 0;
+  int64_t recorded_rows = 1;
   int compiles = 0;
+  int64_t steps = 0;
 
   std::vector<Tensor> results;  // one element for each mini-batch of a call
   std::vector<float> losses;
@@ -145,7 +79,7 @@ struct Trainer::Impl {
         options(std::move(t)),
         site(at),
         compiler(merged(options)),
-        hypers(detail::hypers_of(optimizer)) {
+        hypers(detail::hypers_of(optimizer, module, SourceLoc::from(at))) {
     if (options.max_batch < 0) {
       throw Error("max_batch is {}", options.max_batch)
           .at(SourceLoc::from(at))
@@ -153,6 +87,28 @@ struct Trainer::Impl {
     }
     metrics.resize(options.metrics.size());
     losses.reserve(1);
+  }
+
+  // Of what a file holds: everything is recorded, and there is no net to record again.
+  Impl(detail::TrainerParts parts, TrainerOptions t)
+      : net(std::make_shared<nn::Module*>(nullptr)),
+        loss([](const Value& prediction, const Value&) { return prediction; }),
+        optimizer(detail::SavedRule{}),
+        options(std::move(t)),
+        compiler(merged(options)),
+        hypers(std::move(parts.hypers)),
+        recorded_predict(std::move(parts.predict)),
+        recorded_evaluate(std::move(parts.evaluate)),
+        steps(parts.steps) {
+    metrics.resize(options.metrics.size());
+    losses.reserve(1);
+    if (options.max_batch == 0) options.max_batch = parts.max_batch;
+    if (!parts.step) return;
+    const std::vector<ir::Global>& globals = parts.step->module.globals;
+    for (size_t i = recorded_predict->globals.size(); i < globals.size(); ++i) {
+      states.emplace_back(globals[i].name, parts.step->globals[i].tensor);
+    }
+    adopt(std::move(*parts.step));
   }
 
   detail::StepSource source() {
@@ -165,14 +121,32 @@ struct Trainer::Impl {
   }
 
   void record(const Tensor& x, const Tensor& y, const std::source_location& at) {
+    if (recorded_predict && *net == nullptr) {
+      throw Error("the file of this net holds no training step")
+          .at(SourceLoc::from(at))
+          .help("write it with save_net(trainer, path)");
+    }
     Input::check_batch("x", x, at);
     Input::check_batch("y", y, at);
     check_rows(x, y, at);
     detail::RecordedStep step = detail::record_step(source(), optimizer, x, y);
     states = std::move(step.states);
-    const ir::Func& func = step.recorded.func();
+    // Numbers that were set before stay.
+    for (detail::Hyper& hyper : step.hypers) {
+      for (const detail::Hyper& known : hypers) {
+        if (known.name == hyper.name) hyper.value = known.value;
+      }
+    }
+    hypers = std::move(step.hypers);
+    adopt(std::move(step.recorded));
+    recorded_rows = x.shape()[0];
+  }
+
+  // Makes `step` the step: buffers for its numbers and results, and what its inputs look like.
+  void adopt(Recorded step) {
+    const ir::Func& func = step.func();
     for (size_t i = 0; i < func.args.size(); ++i) {
-      if (step.recorded.arguments[i].kind != Argument::Kind::hyper) continue;
+      if (step.arguments[i].kind != Argument::Kind::hyper) continue;
       const double value = hypers.at(hyper_buffers.size()).value;
       hyper_buffers.push_back(full({}, value, func.type(func.args[i]).dtype));
     }
@@ -180,10 +154,9 @@ struct Trainer::Impl {
     for (ir::ValueId id : func.results) {
       results.push_back(Tensor::empty({1}, func.type(id).dtype));
     }
-    x_input = Input("x", x);
-    y_input = Input("y", y);
-    recorded_rows = x.shape()[0];
-    recorded = std::move(step.recorded);
+    x_input = Input("x", func.type(func.args[0]));
+    y_input = Input("y", func.type(func.args[1]));
+    recorded = std::move(step);
   }
 
   void compile(int64_t batch) {
@@ -301,12 +274,18 @@ struct Trainer::Impl {
     if (!recorded_predict) recorded_predict = detail::record_predict(source(), x);
     return *recorded_predict;
   }
+
+  const Recorded& evaluate_function(const Tensor& x, const Tensor& y) {
+    if (!recorded_evaluate) recorded_evaluate = detail::record_evaluate(source(), x, y);
+    return *recorded_evaluate;
+  }
 };
 
 Trainer::Trainer(nn::Module& net, Objective loss, optim::Optimizer optimizer,
                  TrainerOptions options, const std::source_location& at)
     : impl_(std::make_unique<Impl>(net, std::move(loss), std::move(optimizer), std::move(options),
                                    at)) {}
+Trainer::Trainer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
@@ -321,6 +300,7 @@ float Trainer::step(const Tensor& x, const Tensor& y, const std::source_location
   m.train->set_argument(0, x.raw());
   m.train->set_argument(1, y.raw());
   m.train->run(x.shape()[0]);
+  ++m.steps;
   return m.collect(1, x.shape()[0], x.shape()[0], 1);
 }
 
@@ -360,6 +340,7 @@ float Trainer::steps(const Tensor& x, const Tensor& y, StepsOptions options,
     program.run_steps(count, batch, count == per_pass || repeats ? last_rows : batch);
     done += count;
   }
+  m.steps += total;
   m.bind_results(program);
   return m.collect(total, batch, last_rows, per_pass);
 }
@@ -431,7 +412,7 @@ float Trainer::evaluate(const Tensor& x_rows, const Tensor& y_rows,
     o.max_batch = m.train_batch > 0         ? m.train_batch
                   : m.options.max_batch > 0 ? m.options.max_batch
                                             : std::min(rows, kDefaultPiece);
-    m.evaluate.emplace(detail::record_evaluate(m.source(), x, y), o);
+    m.evaluate.emplace(m.evaluate_function(x, y), o);
   }
   Impl::check_labels(m.evaluate->recorded(), x, &y, at);
   m.bind_results(*m.evaluate);
@@ -470,6 +451,7 @@ void Trainer::set(const std::string& name, double value) {
   }
 }
 
+int64_t Trainer::step_count() const { return impl_->steps; }
 int Trainer::compile_count() const { return impl_->compiles; }
 int64_t Trainer::max_batch() const { return impl_->train_batch; }
 std::vector<std::pair<std::string, Tensor>> Trainer::state() const { return impl_->states; }
@@ -480,15 +462,39 @@ Error not_recorded() {
 }
 }  // namespace
 
-std::string Trainer::ir() const {
-  Impl& m = *impl_;
+detail::TrainerParts detail::TrainerFile::parts(const Trainer& trainer) {
+  Trainer::Impl& m = *trainer.impl_;
+  if (!m.recorded && m.recorded_predict) return {{}, {}, *m.recorded_predict, {}, 0, 0};
   if (!m.recorded) throw not_recorded();
-  ir::Module module = m.recorded->module;
-  // Both record the parameters first and in the same order, so global numbers agree.
   const ir::Func& step = m.recorded->func();
-  Tensor like = Tensor::empty(step.type(step.args[0]).dims(1), step.type(step.args[0]).dtype);
-  module.funcs.push_back(m.predict_function(like).func());
-  return ir::print(module);
+  const auto like = [&](size_t i) {
+    return Tensor::empty(step.type(step.args[i]).dims(1), step.type(step.args[i]).dtype);
+  };
+  const Tensor x = like(0), y = like(1);
+  return {*m.recorded, m.evaluate_function(x, y), m.predict_function(x), m.hypers,
+          std::max(m.train_batch, m.options.max_batch), m.steps};
+}
+
+Trainer detail::TrainerFile::make(TrainerParts parts, TrainerOptions options) {
+  return Trainer(std::make_unique<Trainer::Impl>(std::move(parts), std::move(options)));
+}
+
+nn::Module* detail::TrainerFile::net(const Trainer& trainer) { return *trainer.impl_->net; }
+
+bool detail::TrainerFile::is_recorded(const Trainer& trainer) {
+  return trainer.impl_->recorded.has_value();
+}
+
+void detail::TrainerFile::resume(Trainer& trainer, int64_t steps, int64_t max_batch) {
+  trainer.impl_->steps = steps;
+  if (!trainer.impl_->train && !trainer.impl_->options.fixed_batch) {
+    trainer.impl_->options.max_batch = std::max(trainer.impl_->options.max_batch, max_batch);
+  }
+}
+
+std::string Trainer::ir() const {
+  if (!impl_->recorded) throw not_recorded();
+  return ir::print(detail::module_of(detail::TrainerFile::parts(*this), false));
 }
 
 std::string Trainer::dump(const std::string& stage) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -121,6 +122,25 @@ Expr broadcast(Expr x, Shape shape) {
   return x.builder().apply(OpKind::broadcast, {x}, {}, Type{dtype, std::move(shape)});
 }
 
+Expr slice(Expr x, int64_t axis, const Span& span) {
+  Type type = x.type();
+  const Dim whole = std::exchange(type.shape[static_cast<size_t>(axis)], Dim{span.size});
+  if (whole == Dim{span.size} && span.start == 0 && span.step == 1) return x;
+  return x.builder().apply(OpKind::slice, {x},
+                           {{"axis", axis}, {"start", span.start}, {"step", span.step}},
+                           std::move(type));
+}
+
+Expr pad(Expr x, int64_t axis, const Span& span, double value) {
+  Type type = x.type();
+  const Dim whole = std::exchange(type.shape[static_cast<size_t>(axis)], Dim{span.size});
+  if (whole == Dim{span.size} && span.start == 0 && span.step == 1) return x;
+  return x.builder().apply(
+      OpKind::pad, {x},
+      {{"axis", axis}, {"start", span.start}, {"step", span.step}, {"value", value}},
+      std::move(type));
+}
+
 Expr sum(Expr x, std::vector<int64_t> axes, bool keepdims) {
   if (axes.empty()) return x;
   return x.builder().apply(OpKind::sum, {x}, {{"axes", std::move(axes)}, {"keepdims", keepdims}});
@@ -132,6 +152,11 @@ Expr max(Expr x, int64_t axis, bool keepdims) {
 
 Expr argmax(Expr x, int64_t axis) {
   return x.builder().apply(OpKind::argmax, {x}, {{"axis", axis}});
+}
+
+Expr prod(Expr x, std::vector<int64_t> axes, bool keepdims) {
+  if (axes.empty()) return x;
+  return x.builder().apply(OpKind::prod, {x}, {{"axes", std::move(axes)}, {"keepdims", keepdims}});
 }
 
 Expr contraction(Expr a, Expr b, std::vector<int64_t> a_axes, std::vector<int64_t> b_axes) {

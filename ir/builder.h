@@ -92,9 +92,19 @@ Expr cast(Expr x, DType dtype);
 Expr reshape(Expr x, Shape shape);
 Expr transpose(Expr x, std::vector<int64_t> permutation);
 Expr broadcast(Expr x, Shape shape);
+// Elements start, start + step, ... along a static axis, `size` of them.
+struct Span {
+  int64_t start = 0;
+  int64_t step = 1;
+  int64_t size = 1;
+};
+Expr slice(Expr x, int64_t axis, const Span& span);
+// The reverse: x at span's places of an axis of span.size elements, `value` elsewhere.
+Expr pad(Expr x, int64_t axis, const Span& span, double value = 0);
 Expr sum(Expr x, std::vector<int64_t> axes, bool keepdims);
 Expr max(Expr x, int64_t axis, bool keepdims);
 Expr argmax(Expr x, int64_t axis);
+Expr prod(Expr x, std::vector<int64_t> axes, bool keepdims);
 // Sums over pairs of axes a[a_axes[i]] == b[b_axes[i]]; the result has the other axes of a, then
 // those of b.
 Expr contraction(Expr a, Expr b, std::vector<int64_t> a_axes, std::vector<int64_t> b_axes);

@@ -51,6 +51,13 @@ const std::vector<int64_t>& Attrs::integers(std::string_view name) const {
 }
 const Shape& Attrs::shape(std::string_view name) const { return std::get<Shape>(get(name)); }
 
+Type Func::stored_type(ValueId id) const {
+  Type out = type(id);
+  const std::optional<Storage>& storage = (*this)[id].storage;
+  if (storage && storage->pitch != 0) out.shape.back() = Dim{storage->pitch, false};
+  return out;
+}
+
 ValueId Func::add_value(Type type, std::string value_name, ValueDef value_def, int32_t index) {
   values.push_back({std::move(type), std::move(value_name), value_def, index, std::nullopt});
   return {static_cast<int32_t>(values.size()) - 1};

@@ -90,6 +90,9 @@ enum class ValueDef : uint8_t { argument, global, op };
 // Where a planned value lives: a place in the arena that the compiled function is given.
 struct Storage {
   int64_t offset = 0;  // bytes from the start of the arena
+  // Elements from one row (all axes but the last) to the next, where rows are padded; 0: they lie
+  // without gaps.
+  int64_t pitch = 0;
   friend bool operator==(const Storage&, const Storage&) = default;
 };
 
@@ -123,6 +126,8 @@ struct Func {
   ValueInfo& operator[](ValueId id) { return values[static_cast<size_t>(id.index)]; }
   const ValueInfo& operator[](ValueId id) const { return values[static_cast<size_t>(id.index)]; }
   const Type& type(ValueId id) const { return (*this)[id].type; }
+  // The type under which a value lies in memory: where rows are padded, the last axis is longer.
+  Type stored_type(ValueId id) const;
 
   ValueId add_value(Type type, std::string name, ValueDef def, int32_t index = 0);
   ValueId add_argument(Type type, std::string name);

@@ -276,7 +276,11 @@ class Parser : private Reader {
     do {
       Output output{expect(TokenKind::value, "an output", kernel_form), std::nullopt};
       if (accept("at")) {
-        output.storage = Storage{parse_count("a byte offset", "a place is written %out at 4096")};
+        constexpr std::string_view place_form = "a place is written %out at 4096 pitch 80";
+        output.storage = Storage{parse_count("a byte offset", place_form)};
+        if (accept("pitch")) {
+          output.storage->pitch = parse_count("a number of elements", place_form);
+        }
       }
       outputs_.push_back(output);
     } while (accept(","));

@@ -59,7 +59,7 @@ std::string attr_text(const AttrValue& value) {
 
 bool is_default(OpKind kind, const Attr& attr) {
   for (const AttrSpec& spec : def(kind).attrs) {
-    if (spec.name == attr.name) return spec.default_value && *spec.default_value == attr.value;
+    if (spec.name == attr.name) return spec.default_value && Attr{attr.name, *spec.default_value} == attr;
   }
   return false;
 }
@@ -145,8 +145,12 @@ std::string Printer::op_line(const Op& op) const {
     for (ValueId id : op.outputs) {
       outputs += (outputs.empty() ? "" : ", ") + value(id);
       const bool in_range = static_cast<size_t>(id.index) < func_.values.size();
-      if (in_range && func_[id].storage)
+      if (in_range && func_[id].storage) {
         outputs += fmt::format(" at {}", func_[id].storage->offset);
+        if (func_[id].storage->pitch != 0) {
+          outputs += fmt::format(" pitch {}", func_[id].storage->pitch);
+        }
+      }
     }
     out += fmt::format(" -> ({})", outputs);
   }

@@ -308,8 +308,15 @@ class FuncCheck {
 
   void check_place(ValueId v) {
     const int64_t offset = func_[v].storage->offset;
-    const std::optional<int64_t> bytes = checked_bytes(func_.type(v), func_.max_batch);
+    const int64_t pitch = func_[v].storage->pitch;
     ++placed_;
+    const Shape& shape = func_.type(v).shape;
+    if (pitch != 0 && (shape.size() < 2 || shape.back().batch || pitch < shape.back().scale)) {
+      fail(fmt::format("{} : {} cannot have rows {} elements apart", show(v),
+                       to_string(func_.type(v)), pitch),
+           "drop the pitch, or make it at least the size of the last axis, which is not n");
+    }
+    const std::optional<int64_t> bytes = checked_bytes(func_.stored_type(v), func_.max_batch);
     if (!func_.planned()) {
       fail(fmt::format("{} has a place but the function has no plan", show(v)),
            "write `max_batch B arena BYTES` after the arguments");

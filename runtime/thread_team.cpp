@@ -19,7 +19,6 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,6 +26,7 @@
 #include <sinter/error.h>
 #include <sinter/thread_team.h>
 
+#include "runtime/signals_blocked.h"
 #include "runtime/spin.h"
 
 namespace sinter {
@@ -81,20 +81,6 @@ class ForkMark {
   uint32_t* word_ = nullptr;
 };
 
-/// The host's signal handlers run on the host's threads: workers start with all signals blocked.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
-
 void invoke(ThreadTeam::Body body, void* context, int tid, int threads) noexcept {
   body(context, tid, threads);
 }
@@ -105,7 +91,7 @@ struct ThreadTeam::State {
   explicit State(int count) : threads(count), done(static_cast<size_t>(count)), barrier(count) {
     const std::vector<int> cores = allowed_cores();
     alone = count <= static_cast<int>(cores.size());
-    const SignalsBlocked blocked;
+    const detail::SignalsBlocked blocked;
     try {
       workers.reserve(static_cast<size_t>(count - 1));
       for (int tid = 1; tid < count; ++tid) workers.emplace_back([this, tid] { work(tid); });

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """JAX on the bench's workloads: time per training step on the CPU, in JAX's best configuration.
 
-  jax_peer.py [--workloads W1,W6] [--blocks N] [--json FILE]   time
+  jax_peer.py [--workloads W1,W2,W3,W4,W6] [--blocks N] [--json FILE]   time
                                         [--first-step]         and from a new process to its loss
   jax_peer.py --weights DIR [--x64]                            check loss curves, no timing
 
@@ -26,6 +26,10 @@ CONFIGS = [f"{threads}-thread/{dispatch}" for threads in (1, 2) for dispatch in 
 LEARNING_RATE = 1e-9
 WORKLOADS = {
     "W1": dict(sizes=[1, 10, 1], batch=100, loss="mse", steps=1000),
+    "W2": dict(sizes=[2, 10, 2], batch=200, loss="cross_entropy", steps=1000),
+    # One batch again and again: without a loader, which Sinter's figure includes.
+    "W3": dict(sizes=[1, 20, 1], batch=32, loss="mse", steps=1024),
+    "W4": dict(sizes=[4, 32, 16, 4], batch=10000, loss="mse", steps=20, activation="tanh"),
     "W6": dict(sizes=[784, 512, 256, 10], batch=128, loss="cross_entropy", steps=50),
 }
 OPTIMIZERS = {
@@ -34,14 +38,14 @@ OPTIMIZERS = {
 }
 
 
-def make_step(loss_kind, run):
+def make_step(loss_kind, run, activation="relu"):
     """step(params, state, x, y) -> (params, state, loss); params are [(w, b), ...], w [out, in]."""
     import jax
     import jax.numpy as jnp
 
     def loss_fn(params, x, y):
         for w, b in params[:-1]:
-            x = jax.nn.relu(x @ w.T + b)
+            x = getattr(jax.nn, activation)(x @ w.T + b)
         w, b = params[-1]
         z = x @ w.T + b
         if loss_kind == "mse":
@@ -115,8 +119,9 @@ def make_training(spec, run):
         return [params, initial_state(run, params), jnp.zeros(())]
 
     if spec["loss"] == "mse":
-        x = jnp.linspace(-1, 1, batch)[:, None]
-        y = x**2 + jnp.asarray(0.2 * rng.uniform(0, 1, (batch, 1)), jnp.float32)
+        x = jnp.linspace(-1, 1, batch * sizes[0]).reshape(batch, sizes[0])
+        noise = jnp.asarray(rng.uniform(0, 1, (batch, sizes[-1])), jnp.float32)
+        y = x[:, :1] ** 2 + 0.2 * noise
     else:
         x = jnp.asarray(rng.uniform(0, 1, (batch, sizes[0])), jnp.float32)
         y = jnp.asarray(rng.integers(0, sizes[-1], batch), jnp.int32)
@@ -129,7 +134,7 @@ def time_workload(spec, run, blocks):
     import numpy as np
 
     fresh, x, y = make_training(spec, run)
-    step = make_step(spec["loss"], run)
+    step = make_step(spec["loss"], run, spec.get("activation", "relu"))
     one = jax.jit(step, donate_argnums=(0, 1))
     loop = lambda params, state, loss, x, y: jax.lax.fori_loop(
         0, spec["steps"], lambda _, c: step(c[0], c[1], x, y), (params, state, loss))

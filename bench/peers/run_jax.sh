@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Times JAX and Sinter in turns (A-B-A-B...) and prints a Markdown table of both.
 #
-#   bench/peers/run_jax.sh [--workloads W1,W6] [--blocks N] [--rounds N] [--first-step]
+#   bench/peers/run_jax.sh [--workloads W1,W2,W3,W4,W6] [--blocks N] [--rounds N] [--first-step]
 #
 # The loss curves of both have to agree with tests/fixtures first. --first-step also times new
 # processes up to their first trained step, once.
@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-workloads=W1,W6
+workloads=W1,W2,W3,W4,W6
 blocks=7
 rounds=3
 first_step=()

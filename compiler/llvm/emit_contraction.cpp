@@ -3,8 +3,9 @@
 //          and broadcasts elements of the other. Both operands may be row-major as they are.
 //   dot:   lanes along the summed axis, when both operands are contiguous there (x W^T with the
 //          weight [out, in] of Linear); sums of lanes are transposed into columns at the end.
-// Neither needs a packed or transposed copy. Each element is summed in an order that depends on the
-// shapes only, not on the tile it falls into.
+// Where many rows share the column operand it is packed first, whatever its layout (emit_pack.cpp),
+// and the form is outer. Each element is summed in an order that depends on the shapes and on the
+// largest batch only, not on the tile it falls into.
 #include <algorithm>
 
 #include "compiler/llvm/emit_kernel.h"
@@ -19,21 +20,21 @@ using llvm::Value;
 
 namespace {
 
-bool is_one(Value* v) {
-  auto* c = llvm::dyn_cast_or_null<llvm::ConstantInt>(v);
-  return c && c->isOne();
-}
-
-// Whether an operand with these strides varies along any axis of the domain but the last.
-bool any_row_stride(const std::vector<Value*>& strides, int rank) {
-  return rank > 1 && std::any_of(strides.begin(), strides.begin() + rank - 1,
-                                 [](Value* stride) { return stride != nullptr; });
-}
-
 // Fewer products than this are not worth lanes along the summed axis.
 constexpr int64_t short_depth = 4;
 
 }  // namespace
+
+bool KernelEmitter::unit_stride(const Access& access, int axis) {
+  auto* c = llvm::dyn_cast_or_null<llvm::ConstantInt>(access.strides[static_cast<size_t>(axis)]);
+  return c && c->isOne();
+}
+
+bool KernelEmitter::varies_by_row(const Access& access) const {
+  return form_.rank() > 1 &&
+         std::any_of(access.strides.begin(), access.strides.begin() + form_.columns_axis(),
+                     [](Value* stride) { return stride != nullptr; });
+}
 
 // Describes both operands by strides along the domain's axes and the summed ones, and chooses the
 // form.
@@ -68,13 +69,14 @@ void KernelEmitter::choose_contraction() {
   depth_ = 1;
   for (const ir::Dim& d : depth_dims_) depth_ = d.batch || depth_ < 0 ? -1 : depth_ * d.scale;
 
+  choose_packing();
+  if (packed_side_ >= 0) return;
   bool contiguous = depth_dims_.size() == 1;
   bool strided = form_.rank() == 0;
   for (const Access& f : factors_) {
-    contiguous = contiguous && is_one(f.strides[static_cast<size_t>(form_.rank())]);
-    Value* column =
-        form_.rank() > 0 ? f.strides[static_cast<size_t>(form_.columns_axis())] : nullptr;
-    strided |= column && !is_one(column);
+    contiguous = contiguous && unit_stride(f, form_.rank());
+    strided |= form_.rank() > 0 && f.strides[static_cast<size_t>(form_.columns_axis())] &&
+               !unit_stride(f, form_.columns_axis());
   }
   dot_ = contiguous && strided && (depth_ < 0 || depth_ > short_depth);
   // Columns of a dot tile are separate sums, four of them to a vector of results.
@@ -111,8 +113,8 @@ void KernelEmitter::hoist_operands() {
   if (depth_ < 0 || depth_ > short_depth || form_.rank() < 2) return;
   for (const Access& f : factors_) {
     Value* stride = f.strides[static_cast<size_t>(form_.columns_axis())];
-    const bool varies_by_row = any_row_stride(f.strides, form_.rank());
-    if (!stride || varies_by_row) continue;
+    const bool row_varies = varies_by_row(f);
+    if (!stride || row_varies) continue;
     for (int64_t k = 0; k < depth_; ++k) {
       for (int c = 0; c < tile_.vectors; ++c) {
         Value* column = column_of(c);
@@ -148,11 +150,12 @@ void KernelEmitter::outer_form() {
       const Access& f = factors_[side];
       Value* stride =
           form_.rank() > 0 ? f.strides[static_cast<size_t>(form_.columns_axis())] : nullptr;
-      const bool varies_by_row = any_row_stride(f.strides, form_.rank());
-      Value*& value = loaded[{side, varies_by_row ? r : -1, stride ? c : -1}];
+      const bool row_varies = varies_by_row(f);
+      Value*& value = loaded[{side, row_varies ? r : -1, stride ? c : -1}];
       if (value) return value;
+      if (side == packed_side_) return value = load_packed(k, c);
       auto* known = llvm::dyn_cast<llvm::ConstantInt>(k);
-      if (stride && !varies_by_row && known && !hoisted_.empty()) {
+      if (stride && !row_varies && known && !hoisted_.empty()) {
         return value = hoisted_[static_cast<size_t>(known->getSExtValue() * vectors + c)];
       }
       Value* offset = builder_.CreateAdd(row_offsets[side][static_cast<size_t>(r)],
@@ -219,10 +222,10 @@ void KernelEmitter::dot_form() {
   std::map<std::tuple<int, int, int>, Value*> starts;
   const auto key = [&](int side, int r, int j) {
     const Access& f = factors_[side];
-    const bool varies_by_row = any_row_stride(f.strides, form_.rank());
+    const bool row_varies = varies_by_row(f);
     const bool by_col =
         form_.rank() > 0 && f.strides[static_cast<size_t>(form_.columns_axis())] != nullptr;
-    return std::tuple<int, int, int>{side, varies_by_row ? r : -1, by_col ? j : -1};
+    return std::tuple<int, int, int>{side, row_varies ? r : -1, by_col ? j : -1};
   };
   for (int side = 0; side < 2; ++side) {
     for (int r = 0; r < rows; ++r) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <utility>
 
+#include "compiler/llvm/emit_batch.h"
 #include "compiler/llvm/emit_kernel.h"
 #include "ir/op.h"
 
@@ -16,39 +17,6 @@ using llvm::IRBuilder;
 using llvm::Value;
 
 namespace {
-
-// Denormals count as zero inside compiled code, and the caller's setting comes back afterwards.
-class DenormalMode {
- public:
-  DenormalMode(IRBuilder<>& b, const Target& target)
-      : b_(b), x86_(target.x86), arm_(target.machine->getTargetTriple().isAArch64()) {
-    if (x86_) {
-      constexpr uint32_t flush_to_zero = 0x8000, denormals_are_zero = 0x0040;
-      slot_ = b_.CreateAlloca(b_.getInt32Ty());
-      b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_stmxcsr, {}, {slot_});
-      saved_ = b_.CreateLoad(b_.getInt32Ty(), slot_);
-      load_x86(b_.CreateOr(saved_, b_.getInt32(flush_to_zero | denormals_are_zero)));
-    } else if (arm_) {
-      constexpr uint64_t flush_to_zero = uint64_t{1} << 24;
-      saved_ = b_.CreateIntrinsic(llvm::Intrinsic::aarch64_get_fpcr, {}, {});
-      b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {},
-                         {b_.CreateOr(saved_, b_.getInt64(flush_to_zero))});
-    }
-  }
-  void restore() {
-    if (x86_) load_x86(saved_);
-    if (arm_) b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {}, {saved_});
-  }
-
- private:
-  void load_x86(Value* mode) {
-    b_.CreateStore(mode, slot_);
-    b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_ldmxcsr, {}, {slot_});
-  }
-  IRBuilder<>& b_;
-  bool x86_, arm_;
-  Value *slot_ = nullptr, *saved_ = nullptr;
-};
 
 void if_true(IRBuilder<>& b, Value* condition, const std::function<void()>& body) {
   llvm::Function* function = b.GetInsertBlock()->getParent();
@@ -61,18 +29,52 @@ void if_true(IRBuilder<>& b, Value* condition, const std::function<void()>& body
   b.SetInsertPoint(after);
 }
 
+// Denormals count as zero inside compiled code, and the caller's setting comes back afterwards. Where
+// it is like that already nothing is written: on some processors that costs as much as a small step.
+class DenormalMode {
+ public:
+  DenormalMode(IRBuilder<>& b, const Target& target)
+      : b_(b), x86_(target.x86), arm_(target.machine->getTargetTriple().isAArch64()) {
+    if (x86_) {
+      constexpr uint32_t flush_to_zero = 0x8000, denormals_are_zero = 0x0040;
+      slot_ = b_.CreateAlloca(b_.getInt32Ty());
+      b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_stmxcsr, {}, {slot_});
+      saved_ = b_.CreateLoad(b_.getInt32Ty(), slot_);
+      Value* wanted = b_.CreateOr(saved_, b_.getInt32(flush_to_zero | denormals_are_zero));
+      changed_ = b_.CreateICmpNE(saved_, wanted);
+      if_true(b_, changed_, [&] { load_x86(wanted); });
+    } else if (arm_) {
+      constexpr uint64_t flush_to_zero = uint64_t{1} << 24;
+      saved_ = b_.CreateIntrinsic(llvm::Intrinsic::aarch64_get_fpcr, {}, {});
+      b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {},
+                         {b_.CreateOr(saved_, b_.getInt64(flush_to_zero))});
+    }
+  }
+  void restore() {
+    if (x86_) if_true(b_, changed_, [&] { load_x86(saved_); });
+    if (arm_) b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {}, {saved_});
+  }
+
+ private:
+  void load_x86(Value* mode) {
+    b_.CreateStore(mode, slot_);
+    b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_ldmxcsr, {}, {slot_});
+  }
+  IRBuilder<>& b_;
+  bool x86_, arm_;
+  Value *slot_ = nullptr, *saved_ = nullptr, *changed_ = nullptr;
+};
+
 // Emits the function that runs the kernels in order.
 void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
   llvm::LLVMContext& context = out.getContext();
   IRBuilder<> b(context);
   llvm::Type *word = b.getInt64Ty(), *pointer = b.getPtrTy(), *half = b.getInt32Ty();
   auto* type = llvm::FunctionType::get(half, {pointer, half, half}, false);
-  auto* kernel_type =
-      llvm::FunctionType::get(b.getVoidTy(), {pointer, pointer, word, word, word}, false);
   auto* function = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, func.name, out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   b.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
-  auto* call_type = llvm::StructType::get(pointer, word, pointer, pointer);  // sinter_call
+  auto* call_type = llvm::StructType::get(pointer, word, pointer, pointer, pointer, word);  // sinter_call
   const auto field = [&](llvm::Type* t, unsigned i) {
     return b.CreateLoad(t, b.CreateStructGEP(call_type, function->getArg(0), i));
   };
@@ -82,6 +84,7 @@ void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
   Value* barrier = field(pointer, 3);
   Value *tid = function->getArg(1), *threads = function->getArg(2);
   Value *tid64 = b.CreateSExt(tid, word), *threads64 = b.CreateSExt(threads, word);
+  Value* scratch = b.CreateGEP(b.getInt8Ty(), field(pointer, 4), b.CreateMul(tid64, field(word, 5)));
   DenormalMode denormals(b, target);
 
   const auto wait = out.getOrInsertFunction(
@@ -92,8 +95,8 @@ void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
     if (op.kind == ir::OpKind::barrier) {
       if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); });
     } else if (op.kind == ir::OpKind::kernel) {
-      const auto kernel = out.getOrInsertFunction(kernel_symbol(func, op), kernel_type);
-      const auto run = [&] { b.CreateCall(kernel, {buffers, arena, n, tid64, threads64}); };
+      const auto kernel = out.getOrInsertFunction(kernel_symbol(func, op), kernel_type(context));
+      const auto run = [&] { b.CreateCall(kernel, {buffers, arena, scratch, n, tid64, threads64}); };
       if (op.attrs.flag("parallel")) {
         run();
       } else {
@@ -128,10 +131,9 @@ std::vector<std::vector<const ir::Op*>> deal_kernels(const ir::Func& func, int p
   return out;
 }
 
-std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, const ir::Module& module,
-                                        const ir::Func& func, const Target& target,
-                                        const std::vector<const ir::Op*>& kernels,
-                                        bool with_step) {
+EmittedPart emit_part(llvm::LLVMContext& context, const ir::Module& module, const ir::Func& func,
+                      const Target& target, const std::vector<const ir::Op*>& kernels,
+                      bool with_step) {
   SINTER_CHECK(func.planned(), "@{} has no memory plan", func.name);
   auto out = std::make_unique<llvm::Module>(func.name, context);
   out->setDataLayout(target.machine->createDataLayout());
@@ -139,7 +141,16 @@ std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, const ir::Mo
 
   FunctionContext shared{module, func, target, *out, ir::definitions(func), {}};
   for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
-  for (const ir::Op* kernel : kernels) KernelEmitter(shared, *kernel).emit();
+  int64_t scratch_bytes = 0;
+  for (const ir::Op* kernel : kernels) {
+    if (batch_in_lanes(*kernel)) {
+      BatchEmitter(shared, *kernel).emit();
+      continue;
+    }
+    KernelEmitter emitter(shared, *kernel);
+    emitter.emit();
+    scratch_bytes = std::max(scratch_bytes, emitter.scratch_bytes());
+  }
   if (with_step) emit_step(*out, func, target);
 
   // Without these LLVM cuts 512-bit vectors in half.
@@ -149,7 +160,7 @@ std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, const ir::Mo
     f.addFnAttr("min-legal-vector-width", width);
     f.addFnAttr("prefer-vector-width", width);
   }
-  return out;
+  return {std::move(out), scratch_bytes};
 }
 
 }  // namespace sinter::compiler

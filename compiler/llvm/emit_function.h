@@ -3,6 +3,7 @@
 
 #include <llvm/IR/Module.h>
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -17,8 +18,12 @@ std::vector<std::vector<const ir::Op*>> deal_kernels(const ir::Func& func, int p
 
 // Emits `kernels`, one LLVM function each, and if `with_step` the function that calls all kernels of
 // `func`: `int32_t NAME(const sinter_call*, int32_t tid, int32_t threads)`.
-std::unique_ptr<llvm::Module> emit_part(llvm::LLVMContext& context, const ir::Module& module,
-                                        const ir::Func& func, const Target& target,
-                                        const std::vector<const ir::Op*>& kernels, bool with_step);
+struct EmittedPart {
+  std::unique_ptr<llvm::Module> module;
+  int64_t scratch_bytes = 0;  // that its kernels need for each thread
+};
+EmittedPart emit_part(llvm::LLVMContext& context, const ir::Module& module, const ir::Func& func,
+                      const Target& target, const std::vector<const ir::Op*>& kernels,
+                      bool with_step);
 
 }  // namespace sinter::compiler

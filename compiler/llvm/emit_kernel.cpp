@@ -34,6 +34,12 @@ std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel) {
   return func.name + "." + kernel.attrs.text("name");
 }
 
+llvm::FunctionType* kernel_type(llvm::LLVMContext& context) {
+  llvm::Type *pointer = llvm::PointerType::getUnqual(context), *word = llvm::Type::getInt64Ty(context);
+  return llvm::FunctionType::get(llvm::Type::getVoidTy(context),
+                                 {pointer, pointer, pointer, word, word, word}, false);
+}
+
 KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kernel)
     : context_(context),
       kernel_(kernel),
@@ -42,19 +48,16 @@ KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kerne
       entry_(context.out.getContext()) {}
 
 llvm::Function* KernelEmitter::emit() {
-  llvm::Type* word = builder_.getInt64Ty();
-  llvm::Type* pointer = builder_.getPtrTy();
-  auto* type = llvm::FunctionType::get(builder_.getVoidTy(), {pointer, pointer, word, word, word},
-                                       false);
   auto* function =
-      llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,
+      llvm::Function::Create(kernel_type(llvm_context()), llvm::GlobalValue::ExternalLinkage,
                              kernel_symbol(context_.func, kernel_), context_.out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   buffers_ = function->getArg(0);
   arena_ = function->getArg(1);
-  n_ = function->getArg(2);
-  tid_ = function->getArg(3);
-  threads_ = function->getArg(4);
+  scratch_ = function->getArg(2);
+  n_ = function->getArg(3);
+  tid_ = function->getArg(4);
+  threads_ = function->getArg(5);
   BasicBlock* entry = BasicBlock::Create(llvm_context(), "entry", function);
   BasicBlock* start = BasicBlock::Create(llvm_context(), "start", function);
   entry_.SetInsertPoint(entry);
@@ -71,6 +74,8 @@ llvm::Function* KernelEmitter::emit() {
   tile_ = {.rows = 1, .vectors = 1, .row = i64(0), .column = i64(0), .mask = nullptr};
   if (form_.scatters()) {
     emit_scatter();
+  } else if (form_.goes_along_lines()) {
+    emit_lines();
   } else if (rows_outer_) {
     ask_for(0, 0);
     emit_rows_outer();
@@ -131,7 +136,10 @@ void KernelEmitter::choose_tile() {
                 (one_panel_ && !form_.col_reduces) ||
                 (form_.root && form_.root->kind == OpKind::gather && !form_.col_reduces);
   // With rows outside and several panels, rows are taken one by one.
-  if (rows_outer_ && !one_panel_) tile_rows_ = 1;
+  if (rows_outer_ && !one_panel_) {
+    tile_rows_ = 1;
+    packed_side_ = -1;
+  }
   const int chains = tile_rows_ * tile_vectors_;
   if (product && !dot_ && (depth_ < 0 || depth_ > 16) && chains < 8) {
     depth_split_ = (8 + chains - 1) / chains;
@@ -280,6 +288,7 @@ void KernelEmitter::emit_rows_outer() {
   tile_.mask = form_.rank() > 0 && rest > 0 ? tail_mask(i64(rest)) : nullptr;
   ask_for(form_.columns(), 0);
   hoist_operands();
+  pack_panel();
   row_blocks(first, last, none, [&](int rows, Value* row, Carried&) {
     tile_.rows = rows;
     tile_.row = row;
@@ -403,6 +412,7 @@ void KernelEmitter::panel(Value* column, int vectors, Value* mask) {
   tile_ = {.rows = 1, .vectors = vectors, .row = i64(0), .column = column, .mask = mask};
   ask_for(form_.columns(), 0);
   hoist_operands();
+  pack_panel();
   std::vector<const KernelOp*> sums;
   Carried totals;
   for (const KernelOp& k : form_.ops) {

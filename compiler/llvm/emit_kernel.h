@@ -36,13 +36,16 @@ struct FunctionContext {
 
 // Name of the function that a kernel becomes, such as `train_step.k3_contraction_update`.
 std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel);
+// void kernel(ptr buffers, ptr arena, ptr scratch, i64 n, i64 tid, i64 threads)
+llvm::FunctionType* kernel_type(llvm::LLVMContext& context);
 
 class KernelEmitter {
  public:
   KernelEmitter(const FunctionContext& context, const ir::Op& kernel);
 
-  // void kernel(ptr buffers, ptr arena, i64 n, i64 tid, i64 threads)
   llvm::Function* emit();
+  // Bytes of its own that each thread needs at `scratch` while the kernel runs.
+  int64_t scratch_bytes() const { return scratch_bytes_; }
 
  private:
   using Value = llvm::Value;
@@ -71,6 +74,9 @@ class KernelEmitter {
   void emit_rows_outer();
   void emit_panels_outer();
   void emit_scatter();
+  void emit_lines();
+  void line_of_sums(const Access& from, Value* offset, const Access& to, Value* at);
+  void line_of_largest(const Access& from, Value* offset, const Access& to, Value* at);
   void panel(Value* column, int vectors, Value* mask);
   void wide_row(Value* row);
   void row_blocks(Value* begin, Value* end, Carried& carried,
@@ -88,6 +94,7 @@ class KernelEmitter {
   Value* compute(ir::ValueId v, int r, int c);
   Value* compute_elementwise(const KernelOp& k, int r, int c);
   Value* compute_gather(const KernelOp& k, int r, int c);
+  Value* compute_pad(const KernelOp& k, int r, int c);
   uint32_t varies(ir::ValueId v) const;
   void remember(ir::ValueId v, int r, int c, Value* value);
   void ask_for(uint32_t exactly, int phase);  // computes what varies along just these axes
@@ -103,6 +110,8 @@ class KernelEmitter {
 
   // Memory (emit_memory.cpp).
   Access access_of(ir::ValueId v, const AxisMap& axes, bool through_view = false);
+  ir::Shape stored_dims(const BufferAccess& access) const;
+  Access make_access(const BufferAccess& found, int reader_axes);
   Access make_access(Value* base, DType dtype, const ir::Shape& dims, const std::vector<int>& axes,
                      int reader_axes);
   Value* entry_base(ir::ValueId v);
@@ -136,6 +145,16 @@ class KernelEmitter {
   Value* depth_offset(const Access& access, Value* k);
   Value* dot_lanes_to_columns(std::vector<Value*> sums);
   void hoist_operands();
+  static bool unit_stride(const Access& access, int axis);
+  bool varies_by_row(const Access& access) const;  // along any axis of the domain but the last
+
+  // Its packed operand (emit_pack.cpp).
+  void choose_packing();
+  int64_t panel_bytes(int vectors) const;
+  Value* packed_address(Value* k, int c);
+  Value* load_packed(Value* k, int c);
+  void store_packed(Value* x, Value* k, int c);
+  void pack_panel();
 
   // Small pieces of IR.
   Value* i64(int64_t v) { return builder_.getInt64(static_cast<uint64_t>(v)); }
@@ -153,7 +172,7 @@ class KernelEmitter {
   KernelForm form_;
   llvm::IRBuilder<> builder_;
   llvm::IRBuilder<> entry_;  // base pointers and extents
-  Value *buffers_ = nullptr, *arena_ = nullptr, *n_ = nullptr, *tid_ = nullptr, *threads_ = nullptr;
+  Value *buffers_ = nullptr, *arena_ = nullptr, *scratch_ = nullptr, *n_ = nullptr, *tid_ = nullptr, *threads_ = nullptr;
   Value *rows_ = nullptr, *columns_ = nullptr;  // extent of the domain
 
   int lanes_ = 1;          // elements of a vector
@@ -170,6 +189,9 @@ class KernelEmitter {
   int64_t depth_ = -1;     // products per element; -1 when they follow the batch
   Value* depth_value_ = nullptr;
   int depth_split_ = 1;    // independent accumulators per element, to hide latency
+  int packed_side_ = -1;      // the operand that is packed; -1 for none
+  int64_t packed_depth_ = 0;  // products per element, at most
+  int64_t scratch_bytes_ = 0;
   std::vector<Value*> hoisted_;  // column operand of [k][vector], held for the whole panel
 
   Tile tile_;

@@ -1,4 +1,6 @@
 // Addresses, loads and stores.
+#include <algorithm>
+
 #include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
 #include "compiler/llvm/vector_math.h"
@@ -75,6 +77,41 @@ KernelEmitter::Access KernelEmitter::make_access(Value* base, DType dtype, const
   return out;
 }
 
+// The dimensions by which a buffer is addressed, padding of rows included. A padded one is only
+// read under its own shape.
+Shape KernelEmitter::stored_dims(const BufferAccess& access) const {
+  const ir::ValueInfo& info = context_.func[access.buffer];
+  return info.storage && info.storage->pitch != 0 ? context_.func.stored_type(access.buffer).shape
+                                                  : access.dims;
+}
+
+// Elements behind views, slices included: a slice moves the base and lengthens the strides.
+KernelEmitter::Access KernelEmitter::make_access(const BufferAccess& found, int reader_axes) {
+  const DType dtype = context_.func.type(found.buffer).dtype;
+  const Shape dims = stored_dims(found);
+  Access out = make_access(entry_base(found.buffer), dtype, dims, found.axes, reader_axes);
+  Value* first = i64(0);
+  bool steps = false;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    steps |= found.steps[i] != 1;
+    if (found.starts[i] == 0) continue;
+    Value* offset = entry_.CreateMul(extent(dims, i + 1), i64(found.starts[i]));
+    first = entry_.CreateAdd(first, offset);
+  }
+  if (!is_constant(first, 0)) {
+    out.base = entry_.CreateGEP(memory_type(llvm_context(), dtype), out.base, first);
+  }
+  if (!steps) return out;
+  std::fill(out.strides.begin(), out.strides.end(), nullptr);
+  for (size_t i = 0; i < dims.size(); ++i) {
+    if (found.axes[i] < 0) continue;
+    Value*& stride = out.strides[static_cast<size_t>(found.axes[i])];
+    Value* step = entry_.CreateMul(extent(dims, i + 1), i64(found.steps[i]));
+    stride = stride ? entry_.CreateAdd(stride, step) : step;
+  }
+  return out;
+}
+
 // `axes` numbers the domain's axes, then those of a sum. `through_view` reads what a view shows
 // instead of the view's own memory.
 KernelEmitter::Access KernelEmitter::access_of(ValueId v, const AxisMap& axes, bool through_view) {
@@ -90,8 +127,7 @@ KernelEmitter::Access KernelEmitter::access_of(ValueId v, const AxisMap& axes, b
   }
   const auto found = resolve_access(context_.func, context_.defs, *stored, v, axes);
   SINTER_CHECK(found.has_value(), "%{} has no memory to read", context_.func[v].name);
-  return make_access(entry_base(found->buffer), context_.func.type(v).dtype, found->dims,
-                     found->axes, reader_axes);
+  return make_access(*found, reader_axes);
 }
 
 // Index along each row axis of the domain for a row number.

@@ -19,6 +19,10 @@ KernelEmitter::Carried KernelEmitter::start_reduction(const KernelOp& k, bool ve
   const int lanes = vectors ? lanes_ : 1;
   llvm::Type* type = vector_of(element_type(llvm_context(), dtype), lanes);
   if (k.op->kind == OpKind::sum) return {llvm::Constant::getNullValue(type)};
+  if (k.op->kind == OpKind::prod) {
+    return {is_float(dtype) ? static_cast<Value*>(llvm::ConstantFP::get(type, 1.0))
+                            : llvm::ConstantInt::get(type, 1)};
+  }
   const bool wide = dtype == DType::i64;
   Value* least =
       is_float(dtype)
@@ -36,6 +40,10 @@ void KernelEmitter::fold(const KernelOp& k, Value** state, Value* x, Value* inde
   const bool real = x->getType()->isFPOrFPVectorTy();
   if (k.op->kind == OpKind::sum) {
     state[0] = real ? builder_.CreateFAdd(state[0], x) : builder_.CreateAdd(state[0], x);
+    return;
+  }
+  if (k.op->kind == OpKind::prod) {
+    state[0] = real ? builder_.CreateFMul(state[0], x) : builder_.CreateMul(state[0], x);
     return;
   }
   Value* best = state[0];

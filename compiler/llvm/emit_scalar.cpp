@@ -68,7 +68,7 @@ class Emitter {
       case Prim::mul:
         return real ? b_.CreateFMul(at(node.a), at(node.b)) : b_.CreateMul(at(node.a), at(node.b));
       case Prim::div:
-        return real ? b_.CreateFDiv(at(node.a), at(node.b)) : divide(at(node.a), at(node.b));
+        return real ? quotient(at(node.a), at(node.b)) : divide(at(node.a), at(node.b));
       case Prim::neg: return real ? b_.CreateFNeg(at(node.a)) : b_.CreateNeg(at(node.a));
       case Prim::exp: return transcendental(node, emit_exp, "exp");
       case Prim::log: return transcendental(node, emit_log, "log");
@@ -107,6 +107,14 @@ class Emitter {
       return or_equal ? b_.CreateICmpULE(x, y) : b_.CreateICmpULT(x, y);
     }
     return or_equal ? b_.CreateICmpSLE(x, y) : b_.CreateICmpSLT(x, y);
+  }
+
+  // LLVM 19 takes lanes in which both operands are known to be zero, as lanes behind a tail mask are,
+  // for zero in the quotient too, and drops the mask that follows: they are NaN. What is frozen is
+  // not known to be anything.
+  Value* quotient(Value* x, Value* y) {
+    const bool vector = y->getType()->isVectorTy() && !llvm::isa<llvm::Constant>(y);
+    return b_.CreateFDiv(x, vector ? b_.CreateFreeze(y) : y);
   }
 
   // x / 0 is 0, and the smallest integer / -1 wraps: neither may trap.

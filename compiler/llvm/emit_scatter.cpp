@@ -13,12 +13,12 @@ void KernelEmitter::emit_scatter() {
   const ValueId rows = form_.root->operands[0], index = form_.root->operands[1];
   const ValueId result = form_.root->result;
   const ir::Type& type = func.type(result);
-  lanes_ = context_.target.lanes(type.dtype == DType::f64 ? 8 : 4);
+  lanes_ = context_.target.lanes(static_cast<int>(dtype_size(type.dtype)));
   const int by_row = 0, by_column = 1;  // the readers' axes here: the row read, the column
   const auto access = [&](ValueId v, const AxisMap& axes) {
     const auto found = resolve_access(func, context_.defs, context_.stored, v, axes);
     SINTER_CHECK(found.has_value(), "scatter_add reads a value without memory");
-    return make_access(entry_base(found->buffer), func.type(v).dtype, found->dims, found->axes, 2);
+    return make_access(*found, 2);
   };
   const Access from = access(rows, {by_row, by_column});
   const Access indices = access(index, {by_row});
@@ -46,25 +46,29 @@ void KernelEmitter::emit_scatter() {
       builder_.CreateAlignedStore(value, at, align);
     }
   };
-  std::vector<Value*> bases;
-  for (int slot : context_.result_slots(result)) bases.push_back(slot_base(slot));
-  if (func[result].storage) bases.push_back(arena_base(func[result].storage->offset));
+  // Where the result goes, and how far apart its rows lie there.
+  std::vector<std::pair<Value*, Value*>> targets;
+  for (int slot : context_.result_slots(result)) targets.emplace_back(slot_base(slot), width);
+  if (func[result].storage) {
+    targets.emplace_back(arena_base(func[result].storage->offset),
+                         extent(func.stored_type(result).shape[1]));
+  }
   Carried none;
-  for (Value* base : bases) {
-    for_loop(i64(0), extent(type.shape[0]), i64(1), none, [&](Value* row, Carried&) {
+  for (const auto& [base, pitch] : targets) {
+    for_loop(i64(0), extent(type.shape[0]), i64(1), none, [&, base = base, pitch = pitch](Value* row, Carried&) {
       along_row([&](Value* column, Value* mask) {
-        Value* offset = builder_.CreateAdd(builder_.CreateMul(row, width), column);
+        Value* offset = builder_.CreateAdd(builder_.CreateMul(row, pitch), column);
         store(llvm::Constant::getNullValue(wide), builder_.CreateGEP(element, base, offset), mask);
       });
     });
     Value* count = extent(func.type(index).shape[0]);
-    for_loop(i64(0), count, i64(1), none, [&](Value* i, Carried&) {
+    for_loop(i64(0), count, i64(1), none, [&, base = base, pitch = pitch](Value* i, Carried&) {
       Value* row = load_scalar(indices, builder_.CreateMul(i, stride_of(indices, by_row)));
       row = builder_.CreateSExtOrTrunc(row, builder_.getInt64Ty());
       row = builder_.CreateSelect(builder_.CreateICmpSLT(row, i64(0)), i64(0), row);
       row = builder_.CreateSelect(builder_.CreateICmpSGT(row, last), last, row);
       along_row([&](Value* column, Value* mask) {
-        Value* offset = builder_.CreateAdd(builder_.CreateMul(row, width), column);
+        Value* offset = builder_.CreateAdd(builder_.CreateMul(row, pitch), column);
         Value* at = builder_.CreateGEP(element, base, offset);
         Value* zero = llvm::Constant::getNullValue(wide);
         Value* sum = mask ? static_cast<Value*>(
@@ -75,7 +79,8 @@ void KernelEmitter::emit_scatter() {
             builder_.CreateMul(column, stride_of(from, by_column)));
         Value* x = load_vector(from, read, stride_of(from, by_column), lanes_, mask,
                                builder_.CreateSub(width, column));
-        store(builder_.CreateFAdd(sum, x), at, mask);
+        store(is_float(type.dtype) ? builder_.CreateFAdd(sum, x) : builder_.CreateAdd(sum, x), at,
+              mask);
       });
     });
   }

@@ -48,6 +48,7 @@ Value* KernelEmitter::compute(ValueId v, int r, int c) {
   switch (k->role) {
     case Role::elementwise: return compute_elementwise(*k, r, c);
     case Role::gather: return compute_gather(*k, r, c);
+    case Role::pad: return compute_pad(*k, r, c);
     case Role::copy:
       if (form_.find(k->op->operands[0])) {
         Value* x = get(k->op->operands[0], r, c);
@@ -174,7 +175,8 @@ std::vector<KernelEmitter::Access> KernelEmitter::targets(const KernelOp& k) {
   }
   if (func[v].storage) {
     out.push_back(
-        make_access(arena_base(func[v].storage->offset), type.dtype, type.shape, k.axes, axes));
+        make_access(arena_base(func[v].storage->offset), type.dtype, func.stored_type(v).shape,
+                    k.axes, axes));
   }
   return out;
 }

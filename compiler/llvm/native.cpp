@@ -12,13 +12,17 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <map>
 #include <new>
 #include <thread>
 
 #include "compiler/compile.h"
 #include "compiler/llvm/emit_function.h"
+#include "compiler/llvm/emit_kernel.h"
+#include "compiler/llvm/jit_symbols.h"
 #include "compiler/llvm/target.h"
 #include "ir/op.h"
+#include "runtime/float_mode.h"
 
 namespace sinter::compiler {
 
@@ -50,11 +54,18 @@ llvm::SmallVector<char, 0> generate(const Target& target, llvm::Module& module,
 struct FreeDeleter {
   void operator()(unsigned char* p) const { std::free(p); }
 };
+using Memory = std::unique_ptr<unsigned char, FreeDeleter>;
+
+Memory allocate(size_t bytes) {
+  Memory out(static_cast<unsigned char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
+  if (!out) throw std::bad_alloc();
+  return out;
+}
 
 class NativeExecutable final : public Executable {
  public:
   NativeExecutable(ir::Module module, const std::string& name, const Options& options)
-      : module_(std::move(module)) {
+      : module_(std::move(module)), func_name_(name) {
     const ir::Func* func = module_.find(name);
     SINTER_CHECK(func != nullptr, "no function @{}", name);
     max_batch_ = func->max_batch;
@@ -62,13 +73,14 @@ class NativeExecutable final : public Executable {
     generate_code(*func, options);
     choose_threads(*func, options);
     const auto bytes = static_cast<size_t>(std::max<int64_t>(func->arena_bytes, 64));
-    arena_.reset(static_cast<unsigned char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
-    if (!arena_) throw std::bad_alloc();
+    arena_ = allocate(bytes);
+    scratch_bytes_ = (scratch_bytes_ + 63) / 64 * 64;
+    scratch_ = allocate(static_cast<size_t>(std::max<int64_t>(scratch_bytes_, 64) * threads_));
     pointers_.resize(slots_ * static_cast<size_t>(threads_));
   }
 
   void run(void* const* buffers, int64_t n) override {
-    sinter_call call{buffers, n, arena_.get(), barrier_};
+    const sinter_call call = make_call(buffers, n);
     if (threads_ == 1) {
       entry_(&call, 0, 1);
       return;
@@ -97,12 +109,58 @@ class NativeExecutable final : public Executable {
     }, &steps);
   }
 
+  void run_kernel(const std::string& kernel, void* const* buffers, int64_t n) override {
+    const ir::Func& func = *module_.find(func_name_);
+    for (const ir::Op& op : func.body) {
+      if (op.kind != ir::OpKind::kernel || op.attrs.text("name") != kernel) continue;
+      Kernel& code = kernels_[kernel];
+      if (!code.entry) {
+        code.entry = check(jit_->lookup(kernel_symbol(func, op)), "linking a kernel")
+                         .toPtr<KernelFunction>();
+      }
+      code.call = make_call(buffers, n);
+      if (threads_ == 1 || !op.attrs.flag("parallel")) {
+        code.run(0, 1);
+        return;
+      }
+      team_->run([](void* opaque, int tid, int threads) {
+        static_cast<Kernel*>(opaque)->run(tid, threads);
+      }, &code);
+      return;
+    }
+    SINTER_CHECK(false, "@{} has no kernel {}", func_name_, kernel);
+  }
+
   const ir::Module& module() const override { return module_; }
   int64_t max_batch() const override { return max_batch_; }
+  std::vector<CompiledKernel> kernels() const override {
+    std::vector<CompiledKernel> out;
+    const ir::Func& func = *module_.find(func_name_);
+    for (const ir::Op& op : func.body) {
+      if (op.kind != ir::OpKind::kernel) continue;
+      const std::string symbol = kernel_symbol(func, op);
+      const auto found = check(jit_->lookup(symbol), "linking a kernel");
+      out.push_back({symbol, found.toPtr<KernelFunction>(), scratch_bytes_});
+    }
+    return out;
+  }
   std::string llvm_ir() const override { return llvm_ir_; }
   std::string assembly() const override { return assembly_; }
 
  private:
+  // One kernel that is called alone.
+  struct Kernel {
+    KernelFunction entry = nullptr;
+    sinter_call call{};
+    void run(int tid, int threads) const {
+      entry(call.buffers, call.arena, call.scratch + tid * call.scratch_bytes, call.n, tid, threads);
+    }
+  };
+
+  sinter_call make_call(void* const* buffers, int64_t n) const {
+    return {buffers, n, arena_.get(), barrier_, scratch_.get(), scratch_bytes_};
+  }
+
   // Several steps in one call: each thread keeps its own copy of the pointers and moves it on.
   struct Steps {
     NativeExecutable* self;
@@ -113,9 +171,9 @@ class NativeExecutable final : public Executable {
     void run(int tid, int threads) const {
       void** own = &self->pointers_[static_cast<size_t>(tid) * self->slots_];
       std::copy(buffers, buffers + self->slots_, own);
+      const DenormalsAreZero mode;
       for (int64_t step = 0; step < count; ++step) {
-        const sinter_call call{own, step + 1 < count ? batch : last_rows, self->arena_.get(),
-                               self->barrier_};
+        const sinter_call call = self->make_call(own, step + 1 < count ? batch : last_rows);
         self->entry_(&call, tid, threads);
         for (size_t i = 0; i < stride_bytes.size(); ++i) {
           own[i] = static_cast<char*>(own[i]) + stride_bytes[i];
@@ -130,6 +188,7 @@ class NativeExecutable final : public Executable {
   struct Part {
     std::vector<const ir::Op*> kernels;
     bool with_step;
+    int64_t scratch_bytes = 0;
     llvm::SmallVector<char, 0> object;
     std::string llvm_ir, assembly;
     std::exception_ptr failure;
@@ -141,7 +200,8 @@ class NativeExecutable final : public Executable {
     const auto emit = [&] {
       return emit_part(context, module_, func, target, part.kernels, part.with_step);
     };
-    std::unique_ptr<llvm::Module> code = emit();
+    const auto [code, scratch_bytes] = emit();
+    part.scratch_bytes = scratch_bytes;
     if (options.verify) {
       std::string message;
       llvm::raw_string_ostream stream(message);
@@ -151,7 +211,7 @@ class NativeExecutable final : public Executable {
     if (options.keep_code_text) {
       llvm::raw_string_ostream stream(part.llvm_ir);
       code->print(stream, nullptr);
-      const auto text = generate(target, *emit(), llvm::CodeGenFileType::AssemblyFile);
+      const auto text = generate(target, *emit().module, llvm::CodeGenFileType::AssemblyFile);
       part.assembly.assign(text.begin(), text.end());
     }
     part.object = generate(target, *code, llvm::CodeGenFileType::ObjectFile);
@@ -164,7 +224,7 @@ class NativeExecutable final : public Executable {
     const int compilers = std::min(ThreadTeam::available_cores(), 2);
     for (auto& kernels : deal_kernels(func, compilers)) {
       if (kernels.empty() && !parts.empty()) continue;
-      parts.push_back({std::move(kernels), parts.empty(), {}, {}, {}, {}});
+      parts.push_back({std::move(kernels), parts.empty(), 0, {}, {}, {}, {}});
     }
     std::vector<std::thread> others;
     for (size_t i = 1; i < parts.size(); ++i) {
@@ -173,6 +233,7 @@ class NativeExecutable final : public Executable {
     compile_part(parts[0], func, options);
     for (std::thread& t : others) t.join();
     jit_ = check(llvm::orc::LLJITBuilder().create(), "starting the JIT");
+    show_symbols(*jit_, options.perf_map);
     llvm::orc::JITDylib& library = jit_->getMainJITDylib();
     llvm::orc::SymbolMap symbols;
     symbols[jit_->mangleAndIntern("sinter_barrier_wait")] = {
@@ -184,6 +245,7 @@ class NativeExecutable final : public Executable {
                                "looking up the C library"));
     for (Part& part : parts) {
       if (part.failure) std::rethrow_exception(part.failure);
+      scratch_bytes_ = std::max(scratch_bytes_, part.scratch_bytes);
       llvm_ir_ += part.llvm_ir;
       assembly_ += part.assembly;
       check(jit_->addObjectFile(std::make_unique<llvm::SmallVectorMemoryBuffer>(
@@ -212,11 +274,14 @@ class NativeExecutable final : public Executable {
   }
 
   const ir::Module module_;
+  const std::string func_name_;
+  std::map<std::string, Kernel> kernels_;
   int64_t max_batch_ = 0;
   size_t slots_ = 0;
   std::unique_ptr<llvm::orc::LLJIT> jit_;
   sinter_function entry_ = nullptr;
-  std::unique_ptr<unsigned char, FreeDeleter> arena_;
+  Memory arena_, scratch_;
+  int64_t scratch_bytes_ = 0;  // for each thread
   std::unique_ptr<ThreadTeam> own_team_;
   ThreadTeam* team_ = nullptr;
   int threads_ = 1;

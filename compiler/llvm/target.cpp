@@ -12,10 +12,21 @@
 
 namespace sinter::compiler {
 
+namespace {
+
+// LLVM's process-wide list of targets is not safe against two threads that extend it at once, and the
+// parts of a function are compiled by threads of their own.
+void register_native_target() {
+  static const bool done = [] {
+    return !llvm::InitializeNativeTarget() && !llvm::InitializeNativeTargetAsmPrinter();
+  }();
+  SINTER_CHECK(done, "LLVM was built without a target for this machine");
+}
+
+}  // namespace
+
 Target make_target(const std::string& cpu) {
-  // LLVM keeps its list of targets process-wide; both calls may be repeated.
-  llvm::InitializeNativeTarget();
-  llvm::InitializeNativeTargetAsmPrinter();
+  register_native_target();
 
   const std::string triple = llvm::sys::getProcessTriple();
   std::string message;

@@ -83,6 +83,70 @@ Type reduced(const Type& type, std::span<const int64_t> axes, bool keepdims) {
   return out;
 }
 
+void check_axes(std::span<const int64_t> axes, const Type& type) {
+  for (size_t i = 0; i < axes.size(); ++i) {
+    if (checked_axis(axes[i], type) != axes[i] || (i > 0 && axes[i] <= axes[i - 1])) {
+      throw Error(fmt::format("axes [{}] must ascend and count from the front",
+                              fmt::join(axes, ", ")))
+          .help("name each axis once, lowest first");
+    }
+  }
+}
+
+void check_static_axis(std::string_view name, int64_t axis, const Type& type) {
+  if (checked_axis(axis, type) != axis) {
+    throw Error(fmt::format("the axis of {} must count from the front", name))
+        .help("use axis >= 0");
+  }
+  if (type.shape[static_cast<size_t>(axis)].batch) {
+    throw Error(fmt::format("{} along axis {} of {}, which follows the batch", name, axis,
+                            to_string(type)))
+        .help("use an axis of fixed size: rows of a batch are computed independently");
+  }
+}
+
+namespace {
+
+// All axes, those of `folded` last.
+std::vector<int64_t> folded_last(const Type& type, const std::vector<int64_t>& folded) {
+  std::vector<int64_t> order;
+  for (int64_t i = 0; i < type.rank(); ++i) {
+    if (std::find(folded.begin(), folded.end(), i) == folded.end()) order.push_back(i);
+  }
+  order.insert(order.end(), folded.begin(), folded.end());
+  return order;
+}
+
+}  // namespace
+
+Expr as_line(Expr x, const std::vector<int64_t>& axes) {
+  const Type type = x.type();
+  Dim length{1};
+  for (int64_t axis : axes) {
+    const Dim d = type.shape[static_cast<size_t>(axis)];
+    if (d.batch && length.batch) {
+      throw Error(fmt::format("axes [{}] of {} follow the batch twice", fmt::join(axes, ", "),
+                              to_string(type)))
+          .help("reduce one of the two first");
+    }
+    length = Dim{length.scale * d.scale, length.batch || d.batch};
+  }
+  Shape shape = reduced(type, axes, false).shape;
+  shape.push_back(length);
+  return reshape(transpose(x, folded_last(type, axes)), std::move(shape));
+}
+
+Expr from_line(Expr line, const Type& x, const std::vector<int64_t>& axes) {
+  const std::vector<int64_t> order = folded_last(x, axes);
+  Shape shape;
+  std::vector<int64_t> back(order.size());
+  for (size_t i = 0; i < order.size(); ++i) {
+    shape.push_back(x.shape[static_cast<size_t>(order[i])]);
+    back[static_cast<size_t>(order[i])] = static_cast<int64_t>(i);
+  }
+  return transpose(reshape(line, std::move(shape)), std::move(back));
+}
+
 void check_reduction(const std::string& reduction) {
   if (reduction != "mean" && reduction != "sum" && reduction != "none") {
     throw Error(fmt::format("unknown reduction \"{}\"", reduction))

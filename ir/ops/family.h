@@ -21,6 +21,14 @@ Type infer_declared_float(const InferArgs& in);
 int64_t checked_axis(int64_t axis, const Type& type);
 // `type` without `axes`, or with 1 in their place. Axes ascend.
 Type reduced(const Type& type, std::span<const int64_t> axes, bool keepdims);
+// Checks that `axes` ascend, each once, counted from the front.
+void check_axes(std::span<const int64_t> axes, const Type& type);
+// Error if `axis` does not exist, counts from the back or follows the batch, for the op `name`.
+void check_static_axis(std::string_view name, int64_t axis, const Type& type);
+// x with `axes` as one last axis, and back: as_line takes [a, b, c] and axes {0, 2} to [b, a c],
+// from_line brings such a line into the shape x had. At most one of the axes follows the batch.
+Expr as_line(Expr x, const std::vector<int64_t>& axes);
+Expr from_line(Expr line, const Type& x, const std::vector<int64_t>& axes);
 // Checks `reduction` is mean, sum or none.
 void check_reduction(const std::string& reduction);
 // mean, sum or the values themselves, as the attribute `reduction` asks. `count` divides the mean.

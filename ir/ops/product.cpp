@@ -260,8 +260,8 @@ const OpDef op_scatter_add = {
     .infer = [](const InferArgs& in) {
       const Type &rows = in.operands[0], &index = in.operands[1], &to = declared_type(in);
       if (rows.rank() != 2 || index.rank() != 1 || to.rank() != 2 || !is_int(index.dtype) ||
-          !is_float(rows.dtype) || rows.dtype != to.dtype || rows.shape[0] != index.shape[0] ||
-          rows.shape[1] != to.shape[1]) {
+          rows.dtype == DType::boolean || rows.dtype != to.dtype ||
+          rows.shape[0] != index.shape[0] || rows.shape[1] != to.shape[1]) {
         throw Error(fmt::format("cannot add rows {} at {} into {}", to_string(rows),
                                 to_string(index), to_string(to)))
             .help("rows are [n, width], indices [n], the result [rows, width]");
@@ -282,7 +282,12 @@ const OpDef op_scatter_add = {
               .help(fmt::format("indices go from 0 to {}", a.result.dims[0] - 1));
         }
         for (size_t c = 0; c < width; ++c) {
-          a.result.f[static_cast<size_t>(row) * width + c] += rows.f[r * width + c];
+          const size_t into = static_cast<size_t>(row) * width + c, from = r * width + c;
+          if (rows.floats()) {
+            a.result.f[into] += rows.f[from];
+          } else {
+            a.result.i[into] += rows.i[from];
+          }
         }
       }
     },

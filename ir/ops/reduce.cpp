@@ -1,25 +1,37 @@
 // Reductions. Over the batch axis they run over the real rows.
+#include <algorithm>
+#include <limits>
+
 #include "ir/ops/family.h"
 
 namespace sinter::ir {
 
 namespace {
 
-// The axes of a `sum` or `mean`, checked: ascending, each once.
+// The type of a fold over checked axes.
 Type infer_fold(const InferArgs& in) {
   const Type& x = in.operands[0];
   if (!is_float(x.dtype) && !is_int(x.dtype)) {
     throw Error(fmt::format("cannot add up {}", to_string(x))).help("convert with cast first");
   }
   const std::vector<int64_t>& axes = in.attrs.integers("axes");
-  for (size_t i = 0; i < axes.size(); ++i) {
-    if (checked_axis(axes[i], x) != axes[i] || (i > 0 && axes[i] <= axes[i - 1])) {
-      throw Error(fmt::format("axes [{}] must ascend and count from the front",
-                              fmt::join(axes, ", ")))
-          .help("name each axis once, lowest first");
-    }
-  }
+  check_axes(axes, x);
   return reduced(x, axes, in.attrs.flag("keepdims"));
+}
+
+// The same for what works on the folded axes as one line, which may follow the batch once.
+Type infer_line(const InferArgs& in) {
+  const Type out = infer_fold(in);
+  int batches = 0;
+  for (int64_t axis : in.attrs.integers("axes")) {
+    batches += in.operands[0].shape[static_cast<size_t>(axis)].batch ? 1 : 0;
+  }
+  if (batches > 1) {
+    throw Error(fmt::format("axes [{}] of {} follow the batch twice",
+                            fmt::join(in.attrs.integers("axes"), ", "), to_string(in.operands[0])))
+        .help("reduce one of the two first");
+  }
+  return out;
 }
 
 // Shape of the result with 1 in place of the folded axes, so that it broadcasts against x.
@@ -27,9 +39,9 @@ Shape kept_shape(const Type& x, std::span<const int64_t> axes) {
   return reduced(x, axes, true).shape;
 }
 
-// Adds every element to the one it folds into.
-template <class T>
-void accumulate(EvalArgs<T>& a, std::span<const int64_t> axes) {
+// Folds every element into its place: calls f(result offset, operand offset) in row-major order.
+template <class T, class F>
+void fold_over(EvalArgs<T>& a, std::span<const int64_t> axes, F f) {
   const Array<T>& x = *a.operands[0];
   if (x.size() == 0) return;
   std::vector<int64_t> kept = x.dims;
@@ -39,12 +51,7 @@ void accumulate(EvalArgs<T>& a, std::span<const int64_t> axes) {
   IndexWalk walk(x.dims);
   do {
     for (size_t d = 0; d < to.size(); ++d) to[d] = kept[d] == 1 ? 0 : (*walk)[d];
-    const size_t into = offset_of(to, kept);
-    if (x.floats()) {
-      a.result.f[into] += x.f[at++];
-    } else {
-      a.result.i[into] += x.i[at++];
-    }
+    f(offset_of(to, kept), at++);
   } while (walk.next());
 }
 
@@ -96,7 +103,16 @@ const OpDef op_sum = {
       const Shape kept = kept_shape(x, g.attrs().integers("axes"));
       g.add(0, broadcast(reshape(g.cotangent(), kept), x.shape));
     },
-    .eval = []<class T>(EvalArgs<T>& a) { accumulate(a, a.op.attrs.integers("axes")); },
+    .eval = []<class T>(EvalArgs<T>& a) {
+      const Array<T>& x = *a.operands[0];
+      fold_over(a, a.op.attrs.integers("axes"), [&](size_t to, size_t from) {
+        if (x.floats()) {
+          a.result.f[to] += x.f[from];
+        } else {
+          a.result.i[to] += x.i[from];
+        }
+      });
+    },
 };
 
 const OpDef op_mean = {
@@ -180,6 +196,78 @@ const OpDef op_argmax = {
           a.result.i[to] = static_cast<int64_t>(k);
         }
       });
+    },
+};
+
+const OpDef op_prod = {
+    .name = "prod",
+    .summary = "product over axes",
+    .operands = 1,
+    .attrs = {{"axes", AttrKind::integers}, {"keepdims", AttrKind::flag, false}},
+    .traits = Trait::reduction,
+    .infer = infer_line,
+    // For each element the product of all the others: the products of the rows of a square that has
+    // 1 on its diagonal. Dividing the result by the element is quicker, and wrong at 0 and near it.
+    .vjp = [](Vjp& g) {
+      const Type x = g.operand(0).type();
+      const std::vector<int64_t>& axes = g.attrs().integers("axes");
+      const Expr line = as_line(g.operand(0), axes);
+      const Shape shape = line.type().shape;
+      const auto row = static_cast<int>(shape.size()) - 1;
+      Shape square = shape, column = shape, kept = shape;
+      square.push_back(shape.back());
+      column.insert(column.begin() + row, Dim{1});
+      kept.back() = Dim{1};
+      const Type index{DType::i64, square};
+      const Expr diagonal = equal(g.b.iota(row, index), g.b.iota(row + 1, index));
+      const Expr others = select(diagonal, g.b.scalar(1, x.dtype), reshape(line, column));
+      const Expr slope = prod(others, {row + 1}, false) * reshape(g.cotangent(), kept);
+      g.add(0, from_line(slope, x, axes));
+    },
+    .eval = []<class T>(EvalArgs<T>& a) {
+      const Array<T>& x = *a.operands[0];
+      std::fill(a.result.f.begin(), a.result.f.end(), T(1));
+      std::fill(a.result.i.begin(), a.result.i.end(), 1);
+      fold_over(a, a.op.attrs.integers("axes"), [&](size_t to, size_t from) {
+        if (x.floats()) {
+          a.result.f[to] = a.result.f[to] * x.f[from];
+        } else {
+          a.result.i[to] *= x.i[from];
+        }
+      });
+    },
+};
+
+const OpDef op_logsumexp = {
+    .name = "logsumexp",
+    .summary = "log(sum(exp(x))) over axes, shifted by the maximum so that it is stable",
+    .operands = 1,
+    .attrs = {{"axes", AttrKind::integers}, {"keepdims", AttrKind::flag, false}},
+    .infer = [](const InferArgs& in) {
+      infer_float(in);
+      return infer_line(in);
+    },
+    // softmax, from the result; all -inf give zeros.
+    .vjp = [](Vjp& g) {
+      const Expr x = g.operand(0);
+      const Shape kept = kept_shape(x.type(), g.attrs().integers("axes"));
+      const DType dtype = x.type().dtype;
+      const Expr total = reshape(g.result(), kept);
+      const Expr infinite = g.b.scalar(-std::numeric_limits<double>::infinity(), dtype);
+      const Expr shift = select(equal(total, infinite), g.b.scalar(0, dtype), total);
+      g.add(0, reshape(g.cotangent(), kept) * exp(x - shift));
+    },
+    .expand = [](Builder& b, const Op& op) {
+      const Expr x(b, op.operands[0]);
+      const std::vector<int64_t>& axes = op.attrs.integers("axes");
+      const Expr line = as_line(x, axes);
+      const int64_t last = line.type().rank() - 1;
+      const Expr top = max(line, last, true);
+      // Infinities are not subtracted from each other: top - top is 0 for finite numbers only.
+      const Expr zero = b.scalar(0, x.type().dtype);
+      const Expr shift = select(equal(top - top, zero), top, zero);
+      const Expr total = log(sum(exp(line - shift), {last}, true)) + shift;
+      return reshape(total, reduced(x.type(), axes, op.attrs.flag("keepdims")).shape);
     },
 };
 

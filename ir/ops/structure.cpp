@@ -41,9 +41,12 @@ const OpDef op_assign = {
 
 const OpDef op_kernel = {
     .name = "kernel",
-    .summary = "ops that run as one loop nest and store only the listed outputs",
+    .summary = "ops that run as one loop nest, with features or the batch in lanes, and store only "
+               "the listed outputs",
     .operands = 0,
-    .attrs = {{"name", AttrKind::text}, {"parallel", AttrKind::flag, false}},
+    .attrs = {{"name", AttrKind::text},
+              {"lanes", AttrKind::text, std::string("features")},
+              {"parallel", AttrKind::flag, false}},
     .traits = Trait::effect,
     .infer = [](const InferArgs&) { return Type{}; },
     .vjp = not_differentiable,

@@ -1,6 +1,7 @@
 """The sinter command: exit codes, where output and errors go, and that its stages parse back."""
 
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,13 @@ def sinter(*arguments, text=STEP, **environment):
                           env=dict(clean, **environment), check=False)
 
 
+def write_npy(path, dtype, shape, data):
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
+    header += " " * (63 - (len(header) + 10) % 64) + "\n"
+    with open(path, "wb") as file:
+        file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data)
+
+
 class Command(unittest.TestCase):
     def assert_good(self, done):
         self.assertEqual((0, ""), (done.returncode, done.stderr))
@@ -53,13 +61,16 @@ class Command(unittest.TestCase):
         text = self.assert_good(sinter("--help"))
         for variable in ["DUMP", "JIT", "THREADS", "TIME", "OFF"]:
             self.assertIn("SINTER_" + variable, text)
-        for command in ["dump", "opt", "check"]:
-            self.assertIn("Example:\n  sinter " + command,
-                          self.assert_good(sinter(command, "--help")))
+        for command in ["dump", "opt", "check", "inspect", "run", "bench", "diff", "fuzz",
+                        "reduce"]:
+            self.assertRegex(self.assert_good(sinter(command, "--help")),
+                             r"Examples?:\n  sinter " + command)
 
     def test_usage(self):
-        for arguments in [[], ["dump"], ["opt"], ["check"], ["undo"], ["dump", "-", "--stage=x"],
-                          ["check", "-", "--n", "0"], ["opt", "-", "--wrong"]]:
+        for arguments in [[], ["dump"], ["opt"], ["check"], ["inspect"], ["undo"], ["dump", "-", "--stage=x"],
+                          ["check", "-", "--n", "0"], ["opt", "-", "--wrong"], ["run"],
+                          ["diff", "-"], ["reduce"], ["fuzz", "--count", "0"],
+                          ["check", "-", "--grid", "4"]]:
             self.assert_usage(sinter(*arguments))
 
     def test_dump_prints_each_stage_as_text_that_parses(self):
@@ -87,6 +98,65 @@ class Command(unittest.TestCase):
         self.assertTrue(text.startswith("func @predict("), text)
         self.assertNotIn("train_step", text)
         self.assert_no(sinter("dump", "-", "--func=predikt"), "did you mean predict?")
+
+    def test_dump_draws(self):
+        text = self.assert_good(sinter("dump", "-", "--dot", "--func=predict"))
+        self.assertTrue(text.startswith('digraph "predict" {\n'), text)
+        self.assertTrue(text.endswith("}\n"))
+        self.assertIn('label="f32[10, 1]"', text)
+        self.assertIn("subgraph cluster_", text)
+        self.assert_no(sinter("dump", "-", "--dot", "--stage=asm"), "--dot draws modules")
+
+    def test_run_prints_saves_and_compares(self):
+        program = """
+global @w : f32[2]
+func @f(%x: f32[n, 2]) {
+  %y = mul %x, @w : f32[n, 2]
+  %s = sum %y {axes = [0, 1]} : f32[]
+  assign @w, @w
+  return %y, %s
+}
+"""
+        with tempfile.TemporaryDirectory() as folder:
+            path = lambda name: os.path.join(folder, name)
+            write_npy(path("x.npy"), "<f4", (2, 2), struct.pack("<4f", 1, 2, 3, 4))
+            write_npy(path("w.npy"), "<f4", (2,), struct.pack("<2f", 10, 100))
+            given = ["run", "-", "--inputs", path("x.npy"), "w=" + path("w.npy"), "--save", folder]
+            text = self.assert_good(sinter(*given, text=program))
+            self.assertEqual("result 0 %y = [[ 10. 200.]\n [ 30. 400.]]\nresult 1 %s = 640.0\n"
+                             "global @w = [ 10. 100.]\n", text)
+            self.assertEqual(text, self.assert_good(sinter(*given, text=program, SINTER_JIT="0")))
+            self.assert_good(sinter(*given, "--expect", path("result0.npy"), path("result1.npy"),
+                                    text=program))
+            write_npy(path("no.npy"), "<f4", (2, 2), struct.pack("<4f", 10, 200, 30.5, 401))
+            done = sinter(*given, "--quiet", "--expect", path("no.npy"), text=program)
+            self.assertEqual(1, done.returncode)
+            self.assertIn("2 of 4 elements differ, most at [1, 1]: 400 where 401 is expected",
+                          done.stdout)
+            self.assert_good(sinter(*given, "--expect", path("no.npy"), "--tolerance", "0.1",
+                                    text=program))
+            self.assert_no(sinter("run", "-", "--inputs", path("w.npy"), text=program),
+                           "x is f32[n, 2] but")
+            self.assert_no(sinter("run", "-", "--inputs", "v=" + path("w.npy"), text=program),
+                           "no argument or global v")
+        # Without files: the same random inputs each time.
+        first = self.assert_good(sinter("run", "-", "--n", "3", text=program))
+        self.assertEqual(first, self.assert_good(sinter("run", "-", "--n", "3", text=program)))
+        self.assertNotEqual(first, sinter("run", "-", "--n", "3", "--seed", "2",
+                                          text=program).stdout)
+
+    def test_diff_names_the_first_op_that_parts(self):
+        with tempfile.TemporaryDirectory() as folder:
+            other = os.path.join(folder, "other.sir")
+            for text, status, message in [
+                    (self.assert_good(sinter("dump", "-", "--stage=plan")), 0, "results agree"),
+                    (STEP.replace("tanh", "relu"), 1, "%a = relu %hidden"),
+                    (STEP.replace("%lr: f32[]", "%lr: f32[], %z: f32[]"), 1, "other arguments")]:
+                with open(other, "w", encoding="utf-8") as file:
+                    file.write(text)
+                done = sinter("diff", "-", other)
+                self.assertEqual(status, done.returncode, done.stdout + done.stderr)
+                self.assertIn(message, done.stdout + done.stderr)
 
     def test_opt_runs_the_passes_asked_for(self):
         everything = self.assert_good(sinter("opt", "-"))
@@ -140,6 +210,15 @@ class Command(unittest.TestCase):
         self.assert_no(sinter("check", "-", "--n", "10", text=plan), "planned for 9 rows")
         fused = self.assert_good(sinter("dump", "-", "--stage=fused"))
         self.assert_no(sinter("check", "-", text=fused), "not every function has a plan")
+
+    def test_bench_times_functions_and_kernels(self):
+        text = self.assert_good(sinter("bench", "-", "--max-batch=64", "--kernels", "--blocks=1"))
+        self.assertRegex(text, r"func @train_step \(n = 64\): [0-9.]+ us\n")
+        self.assertIn("GFLOP/s", text)
+        self.assertIn(" k0_", text)
+        self.assertIn("all kernels, each run alone", text)
+        plan = self.assert_good(sinter("dump", "-", "--stage=plan", "--max-batch=9"))
+        self.assert_no(sinter("bench", "-", "--n=10", text=plan), "plan it for more")
 
     def test_too_little_memory(self):
         self.assert_no(sinter("check", "-", "--n", "1",

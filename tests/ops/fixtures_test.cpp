@@ -13,6 +13,7 @@
 
 #include "tests/ops/op_cases.h"
 #include "tests/ops/run_case.h"
+#include "tests/ops/shape_fixtures.h"
 
 namespace sinter::test {
 
@@ -29,37 +30,8 @@ Reduction reduction_of(const Json& attributes) {
   return name == "mean" ? Reduction::mean : name == "sum" ? Reduction::sum : Reduction::none;
 }
 
-// Folds one axis after the other, the last one first, so that the others keep their numbers.
-Value max_over(Value x, const std::vector<int64_t>& axes, bool keepdims) {
-  for (size_t i = axes.size(); i-- > 0;) x = max(x, axes[i], keepdims);
-  return x;
-}
-
-std::vector<int64_t> sizes(const Value& x) {
-  std::vector<int64_t> out;
-  for (int64_t i = 0; i < x.dim(); ++i) out.push_back(x.size(i));
-  return out;
-}
-
-// A table of any rank read at indices of any rank, by way of [rows, width] and [n].
-Value gather_any(const Value& table, const Value& index) {
-  std::vector<int64_t> shape = sizes(index), rows = sizes(table);
-  shape.insert(shape.end(), rows.begin() + 1, rows.end());
-  int64_t width = 1;
-  for (size_t i = 1; i < rows.size(); ++i) width *= rows[i];
-  return reshape(gather(reshape(table, {rows[0], width}), reshape(index, {-1})), shape);
-}
-
-Value scatter_any(const Value& base, const Value& index, const Value& updates) {
-  if (base.dim() == 2) return scatter_add(base, index, updates);
-  const Value out = scatter_add(reshape(base, {-1, 1}), index, reshape(updates, {-1, 1}));
-  return reshape(out, {-1});
-}
-
-// The function of the frontend that each fixture is about.
-using Apply = std::function<Value(const Values&, const Json&)>;
-const std::map<std::string, Apply>& functions() {
-  static const std::map<std::string, Apply> map = {
+ApplyMap other_fixtures() {
+  return {
       {"add", [](const Values& x, const Json&) { return x[0] + x[1]; }},
       {"sub", [](const Values& x, const Json&) { return x[0] - x[1]; }},
       {"mul", [](const Values& x, const Json&) { return x[0] * x[1]; }},
@@ -93,7 +65,7 @@ const std::map<std::string, Apply>& functions() {
        }},
       {"max",
        [](const Values& x, const Json& a) {
-         return max_over(x[0], a.at("axes").get<std::vector<int64_t>>(), a.at("keepdims"));
+         return max(x[0], a.at("axes").get<std::vector<int64_t>>(), a.at("keepdims"));
        }},
       {"argmax",
        [](const Values& x, const Json& a) { return argmax(x[0], a.at("axis"), a.at("keepdims")); }},
@@ -102,9 +74,18 @@ const std::map<std::string, Apply>& functions() {
        [](const Values& x, const Json&) {
          return x.size() == 3 ? linear(x[0], x[1], x[2]) : linear(x[0], x[1]);
        }},
-      {"gather", [](const Values& x, const Json&) { return gather_any(x[0], x[1]); }},
-      {"scatter_add", [](const Values& x, const Json&) { return scatter_any(x[0], x[1], x[2]); }},
+      {"gather", [](const Values& x, const Json&) { return gather(x[0], x[1]); }},
+      {"scatter_add", [](const Values& x, const Json&) { return scatter_add(x[0], x[1], x[2]); }},
   };
+}
+
+// The function of the frontend that each fixture is about.
+const ApplyMap& functions() {
+  static const ApplyMap map = [] {
+    ApplyMap all = shape_fixtures();
+    all.merge(other_fixtures());
+    return all;
+  }();
   return map;
 }
 

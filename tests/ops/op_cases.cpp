@@ -5,6 +5,7 @@
 #include <sinter/functions.h>
 
 #include "ir/op.h"
+#include "tests/ops/sampled_rows.h"
 
 namespace sinter::test {
 
@@ -410,7 +411,8 @@ std::vector<Row> losses() {
 const std::vector<Row>& op_rows() {
   static const std::vector<Row> rows = [] {
     std::vector<Row> all;
-    for (auto part : {arithmetic, functions, choices, sources, shapes, reductions, products, losses}) {
+    for (auto part : {arithmetic, functions, choices, sources, shapes, reductions, products, losses,
+                      sampled_rows}) {
       const std::vector<Row> more = part();
       all.insert(all.end(), more.begin(), more.end());
     }

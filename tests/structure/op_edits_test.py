@@ -97,35 +97,35 @@ class Edits(unittest.TestCase):
     def test_the_row_is_missing(self):
         done = self.coverage(self.no_row)
         self.assertNotEqual(0, done.returncode)
-        self.assertIn("op softsign has no row in tests/ops/op_cases.cpp: add one", done.stdout)
+        self.assertIn("op isru has no row in tests/ops/op_cases.cpp: add one", done.stdout)
 
     def test_the_definition_is_missing(self):
         done = tree.link([self.object_of(self.changed["ir/op.cpp"]), *OBJECTS],
                          os.path.join(SCRATCH, "undefined"))
         self.assertNotEqual(0, done.returncode)
-        self.assertIn("undefined reference to `sinter::ir::op_softsign'", done.stderr)
+        self.assertIn("undefined reference to `sinter::ir::op_isru'", done.stderr)
         self.assert_finding(overlay("no_definition", without=[DEFINITION]),
-                            "softsign has no definition: add a block 'const OpDef op_softsign'")
+                            "isru has no definition: add a block 'const OpDef op_isru'")
 
     def test_the_line_in_the_table_is_missing(self):
         self.assert_finding(os.path.join(SCRATCH, "no_line"),
-                            "op_softsign has no line in the table: add SINTER_OP(softsign) to "
+                            "op_isru has no line in the table: add SINTER_OP(isru) to "
                             "ir/ops.def")
-        self.assert_message(self.no_line, "softsign", "is not a member of")
+        self.assert_message(self.no_line, "isru", "is not a member of")
 
     def test_the_function_is_missing(self):
-        self.assert_message(self.no_function, "softsign", "was not declared in this scope")
+        self.assert_message(self.no_function, "isru", "was not declared in this scope")
 
     def test_the_derivative_is_missing(self):
         folder = overlay("no_derivative")
         path = os.path.join(folder, DEFINITION)
         with open(path, encoding="utf-8") as file:
             text = file.read()
-        start = text.index("    .vjp = ", text.index("op_softsign"))
+        start = text.index("    .vjp = ", text.index("op_isru"))
         with open(path, "w", encoding="utf-8") as file:
             file.write(text[:start] + text[text.index("    .scalar = ", start):])
         self.assert_message(compiled(folder, DEFINITION), "VjpRule")
-        self.assert_finding(folder, "op_softsign does not state .vjp")
+        self.assert_finding(folder, "op_isru does not state .vjp")
 
     def assert_message(self, job, *words):
         _, messages = job.result()

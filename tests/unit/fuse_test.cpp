@@ -16,13 +16,13 @@
 #include "ir/op.h"
 #include "ir/text.h"
 #include "ir/verify.h"
+#include "tests/unit/module_run.h"
 
 namespace sinter::compiler {
 
 namespace {
 
 using namespace ir;
-using Values = std::vector<Array<double>>;
 
 // ---- Random programs --------------------------------------------------------------------------
 
@@ -226,26 +226,6 @@ class RandomStep {
   std::vector<ValueId> weights_;
 };
 
-Array<double> random_array(const Type& type, int64_t n, std::mt19937_64& random) {
-  Array<double> out(type.dtype, type.dims(n));
-  // Multiples of 1/64 are the same in f32 and f64.
-  for (double& v : out.f) v = static_cast<double>(random() % 129) / 64 - 1;
-  for (int64_t& v : out.i) v = static_cast<int64_t>(random() % 3);
-  return out;
-}
-
-struct Inputs {
-  Values args, globals;
-};
-Inputs inputs_for(const Module& module, int64_t n, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  Inputs out;
-  const Func& f = module.funcs[0];
-  for (ValueId v : f.args) out.args.push_back(random_array(f.type(v), n, random));
-  for (const Global& g : module.globals) out.globals.push_back(random_array(g.type, n, random));
-  return out;
-}
-
 // ---- Execution with the memory of the plan ----------------------------------------------------
 
 // Runs a planned function kernel by kernel: outputs go to their bytes in the arena, updates to the
@@ -381,100 +361,13 @@ class PlannedRun {
 
 // ---- Comparison -------------------------------------------------------------------------------
 
-double scale_of(const Array<double>& a) {
-  double out = 1;
-  for (double v : a.f) out = std::max(out, std::abs(v));
-  return out;
-}
-
-// The first difference, in words; empty if there is none.
-std::string difference(const Values& got, const Values& want, double tolerance) {
-  if (got.size() != want.size()) return "another number of values";
-  for (size_t k = 0; k < got.size(); ++k) {
-    if (got[k].dims != want[k].dims || got[k].i != want[k].i) return fmt::format("value {}", k);
-    const double limit = tolerance * scale_of(want[k]);
-    for (size_t i = 0; i < got[k].f.size(); ++i) {
-      const double a = got[k].f[i], b = want[k].f[i];
-      if (!(std::abs(a - b) <= limit) && !(std::isnan(a) && std::isnan(b))) {
-        return fmt::format("value {}, element {}: {} instead of {}", k, i, a, b);
-      }
-    }
-  }
-  return {};
-}
-
-struct Run {
-  Values results, globals;
+struct Seen {
+  int parallel = 0, batch_in_lanes = 0;  // kernels
 };
 
-std::string difference(const Run& got, const Run& want, double tolerance) {
-  std::string out = difference(got.results, want.results, tolerance);
-  if (!out.empty()) return "results: " + out;
-  out = difference(got.globals, want.globals, tolerance);
-  return out.empty() ? out : "globals: " + out;
-}
-
-template <class T>
-std::vector<unsigned char> bytes_of(const std::vector<double>& values) {
-  const std::vector<T> narrow(values.begin(), values.end());
-  std::vector<unsigned char> out(narrow.size() * sizeof(T));
-  if (!out.empty()) std::memcpy(out.data(), narrow.data(), out.size());
-  return out;
-}
-template <class T>
-void read_back(const std::vector<unsigned char>& bytes, std::vector<double>& values) {
-  for (size_t i = 0; i < values.size(); ++i) {
-    T v;
-    std::memcpy(&v, &bytes[i * sizeof(T)], sizeof(T));
-    values[i] = static_cast<double>(v);
-  }
-}
-
-// Programs here hold floats only, apart from what they compute inside.
-Run run_compiled(Executable& executable, const Func& func, const std::vector<Global>& globals,
-                 const Inputs& in, int64_t n) {
-  std::vector<std::vector<unsigned char>> memory;
-  const auto add = [&](const Type& type, const Array<double>* value) {
-    if (!value) {
-      memory.emplace_back(static_cast<size_t>(type.bytes(n)), 0xFF);
-    } else {
-      memory.push_back(type.dtype == DType::f32 ? bytes_of<float>(value->f)
-                                                : bytes_of<double>(value->f));
-    }
-  };
-  for (size_t i = 0; i < func.args.size(); ++i) add(func.type(func.args[i]), &in.args[i]);
-  for (size_t i = 0; i < globals.size(); ++i) add(globals[i].type, &in.globals[i]);
-  for (ValueId v : func.results) add(func.type(v), nullptr);
-  std::vector<void*> buffers;
-  for (auto& m : memory) buffers.push_back(m.data());
-  executable.run(buffers.data(), n);
-  Run out;
-  const auto take = [&](const Type& type, size_t at) {
-    Array<double> a(type.dtype, type.dims(n));
-    type.dtype == DType::f32 ? read_back<float>(memory[at], a.f)
-                             : read_back<double>(memory[at], a.f);
-    return a;
-  };
-  for (size_t i = 0; i < globals.size(); ++i) {
-    out.globals.push_back(take(globals[i].type, func.args.size() + i));
-  }
-  for (size_t i = 0; i < func.results.size(); ++i) {
-    out.results.push_back(take(func.type(func.results[i]), func.args.size() + globals.size() + i));
-  }
-  return out;
-}
-
-Run interpret_as_recorded(Module module, const Inputs& in, int64_t n) {
-  const Pass* differentiate = find_pass("differentiate");
-  const Pass* list[] = {differentiate};
-  run_passes(module, list, {});
-  Run out{{}, in.globals};
-  out.results = interpret<double>(module, module.funcs[0], in.args, out.globals, n);
-  return out;
-}
-
 // One random program, with every kind of execution, for these numbers of rows.
-void check_program(uint64_t seed, bool large, std::initializer_list<int64_t> rows, int& parallel) {
+void check_program(uint64_t seed, bool large, std::initializer_list<int64_t> rows, Seen& seen,
+                   bool batch_in_lanes) {
   const DType dtype = seed % 4 == 0 ? DType::f64 : DType::f32;
   const Module recorded = RandomStep(seed, dtype, large).make();
   INFO("seed " << seed << "\n" << print(recorded));
@@ -482,11 +375,14 @@ void check_program(uint64_t seed, bool large, std::initializer_list<int64_t> row
   Options options{.max_batch = std::max(rows), .threads = seed % 2 ? 1 : 3, .oversubscribe = true};
   // Every third program goes without the optional passes: fusion has to take what comes.
   if (seed % 3 == 0) options.off = {"simplify", "cse"};
+  if (!batch_in_lanes) options.off.push_back("fuse_batch");
   Module planned = recorded;
   REQUIRE_NOTHROW(run_pipeline(planned, options));
   INFO("planned:\n" << print(planned));
   for_each_op(planned.funcs[0].body, [&](const Op& op) {
-    parallel += op.kind == OpKind::kernel && op.attrs.flag("parallel") ? 1 : 0;
+    if (op.kind != OpKind::kernel) return;
+    seen.parallel += op.attrs.flag("parallel") ? 1 : 0;
+    seen.batch_in_lanes += op.attrs.text("lanes") == "batch" ? 1 : 0;
   });
   const auto executable = make_native(planned, "step", options);
   for (int64_t n : rows) {
@@ -506,19 +402,22 @@ void check_program(uint64_t seed, bool large, std::initializer_list<int64_t> row
 }  // namespace
 
 TEST_CASE("random steps keep their meaning through fusion, planning and code generation") {
-  int parallel = 0;
-  for (uint64_t seed = 1; seed <= 150; ++seed) {
-    check_program(seed, false, {1, 2 + static_cast<int64_t>(seed % 6), 9}, parallel);
+  for (const bool batch_in_lanes : {true, false}) {
+    Seen seen;
+    for (uint64_t seed = 1; seed <= 150; ++seed) {
+      check_program(seed, false, {1, 2 + static_cast<int64_t>(seed % 6), 9}, seen, batch_in_lanes);
+    }
+    CHECK(seen.parallel == 0);
+    CHECK((seen.batch_in_lanes > 10) == batch_in_lanes);
   }
-  CHECK(parallel == 0);
 }
 
 TEST_CASE("random steps keep their meaning on several threads") {
-  int parallel = 0;
+  Seen seen;
   for (uint64_t seed = 1000; seed < 1024; ++seed) {
-    check_program(seed, true, {1, 67, 160}, parallel);
+    check_program(seed, true, {1, 67, 160}, seen, true);
   }
-  CHECK(parallel > 50);
+  CHECK(seen.parallel > 50);
 }
 
 }  // namespace sinter::compiler

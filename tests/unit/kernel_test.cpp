@@ -188,4 +188,28 @@ func @f(%x: f32[n, 4], %y: f32[4, 6]) {
   CHECK_FALSE(moves_elements(f, *defs[static_cast<size_t>(f.results[0].index)]));
 }
 
+TEST_CASE("an access goes through slices as a start and a step") {
+  const ir::Module m = ir::parse(R"(
+func @f(%x: f32[n, 20, 3]) {
+  %a = slice %x {axis = 1, start = 2, step = 3} : f32[n, 6, 3]
+  %t = transpose %a {permutation = [1, 0, 2]} : f32[6, n, 3]
+  %b = slice %t {axis = 0, start = 5, step = -2} : f32[3, n, 3]
+  %one = slice %b {axis = 0, start = 1} : f32[1, n, 3]
+  return %b, %one
+})");
+  const ir::Func& f = m.funcs[0];
+  const auto defs = ir::definitions(f);
+  const auto access = resolve_access(f, defs, {}, f.results[0], {0, 1, 2});
+  REQUIRE(access.has_value());
+  CHECK(access->buffer == f.args[0]);
+  CHECK(access->axes == std::vector<int>{1, 0, 2});
+  // Elements 5, 3, 1 of the first slice, which are 17, 11, 5 of the buffer.
+  CHECK(access->starts == std::vector<int64_t>{0, 17, 0});
+  CHECK(access->steps == std::vector<int64_t>{1, -6, 1});
+  const auto one = resolve_access(f, defs, {}, f.results[1], {-1, 0, 1});
+  REQUIRE(one.has_value());
+  CHECK(one->axes == std::vector<int>{0, -1, 1});
+  CHECK(one->starts == std::vector<int64_t>{0, 11, 0});
+}
+
 }  // namespace sinter::compiler

@@ -132,4 +132,24 @@ TEST_CASE("steps of a net that threads share do not allocate") {
         }) == 0);
 }
 
+TEST_CASE("epochs of a loader of tensors do not allocate, with and without workers") {
+  Net net(3, 10, 1);
+  Generator generator(1);
+  const Tensor x = randn({100, 3}, generator), y = randn({100, 1}, generator);
+  for (int workers : {0, 2}) {
+    DataLoader loader(TensorDataset(x, y),
+                      {.batch_size = 32, .shuffle = true, .num_workers = workers});
+    Trainer trainer(net, mse_loss, optim::SGD{.lr = 1e-3}, {.max_batch = 32});
+    const auto epoch = [&] {
+      for (auto [step, bx, by] : loader) trainer.step(bx, by);
+    };
+    epoch();
+    epoch();
+    CHECK(allocations_in([&] {
+            for (int i = 0; i < 20; ++i) epoch();
+          }) == 0);
+    CHECK(trainer.compile_count() == 1);
+  }
+}
+
 #endif

@@ -348,7 +348,8 @@ TEST_CASE("a pass that is switched off does not run, a required one does") {
   std::vector<std::string> seen;
   run_pipeline(module, options,
                [&](std::string_view stage, const ir::Module&, bool) { seen.emplace_back(stage); });
-  CHECK(seen == std::vector<std::string>{"forward", "differentiate", "expand", "orient_reductions", "cse", "fuse",
+  CHECK(seen == std::vector<std::string>{"forward", "differentiate", "expand",
+                                         "orient_reductions", "cse", "fuse_batch", "fuse",
                                          "plan_memory"});
 }
 

@@ -1,11 +1,7 @@
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 
 #include <catch2/catch.hpp>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <sinter/error.h>
@@ -13,38 +9,17 @@
 #include <sinter/npy.h>
 #include <sinter/random.h>
 
+#include "tests/files/folder.h"
+
 using Catch::Contains;
 using namespace sinter;
+using files::error_of;
+using files::Folder;
+using files::read;
+using files::write;
 namespace fs = std::filesystem;
 
 namespace {
-
-/// A folder of its own for each test.
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "sinter-files-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~Folder() { fs::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  size_t count() const {
-    return static_cast<size_t>(
-        std::distance(fs::directory_iterator(path_), fs::directory_iterator()));
-  }
-
- private:
-  fs::path path_;
-};
-
-void write(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<long>(bytes.size()));
-}
-
-std::string read(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 std::string npy(const std::string& dictionary, const std::string& payload, int version = 1) {
   std::string result = "\x93NUMPY";
@@ -80,16 +55,6 @@ std::string idx(int type, const std::vector<uint32_t>& shape, const std::string&
   std::string result{0, 0, static_cast<char>(type), static_cast<char>(shape.size())};
   for (uint32_t d : shape) result += big32(d);
   return result + payload;
-}
-
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 }  // namespace

@@ -67,6 +67,12 @@ Module module_with_every_op() {
   const Expr spread = broadcast(sum(shaped, {0, 2}, true), shaped.type().shape);
   const Expr mean = b.apply(OpKind::mean, {spread}, {{"axes", std::vector<int64_t>{0, 1, 2}}});
   const Expr product = contraction(chosen, w, {1}, {0}) + max(x, 1, true);
+  const Expr part = pad(slice(x, 1, {.step = 2, .size = 2}), 1, {.size = 9}, -0.0);
+  const Expr line = b.apply(OpKind::cumsum, {part}, {{"axis", int64_t{1}}, {"reverse", true}});
+  const Expr best = b.apply(OpKind::top_k, {line}, {{"k", int64_t{2}}});
+  const std::vector<int64_t> both{0, 1};
+  const Expr folded = b.apply(OpKind::logsumexp, {line}, {{"axes", both}}) +
+                      prod(cast(best, DType::f32), both, false);
   const Expr rows = b.apply(OpKind::gather, {w, labels});
   const Expr added = b.apply(OpKind::scatter_add, {rows, labels}, {}, w.type());
   const Expr p = b.apply(OpKind::softmax, {h}, {{"axis", int64_t{1}}});
@@ -74,7 +80,7 @@ Module module_with_every_op() {
   const Expr mse = b.apply(OpKind::mse_loss, {p, q}, {{"reduction", std::string("sum")}});
   const Expr loss = b.apply(OpKind::cross_entropy, {h, labels}) + mse + mean +
                     sum(product, {0, 1}, false) / b.extent(product.type().shape, DType::f32) +
-                    sum(hit, {0}, false);
+                    sum(hit, {0}, false) + folded;
   const Expr gradient = b.apply(OpKind::gradient, {loss, w});
   b.create(OpKind::barrier, {});
   std::vector<Op> body;

@@ -303,6 +303,15 @@ TEST_CASE("a plan must hold what it places") {
     b.value("a").storage = Storage{129};
     CHECK(b.message() == "%a of 128 bytes at 129 ends outside the arena of 256");
   }
+  SECTION("rows apart") {
+    Broken b;
+    b.value("a").storage = Storage{0, 8};
+    CHECK(b.message() == "valid");
+    b.value("a").storage = Storage{1, 8};
+    CHECK(b.message() == "%a of 256 bytes at 1 ends outside the arena of 256");
+    b.value("a").storage = Storage{0, 3};
+    CHECK(b.message() == "%a : f32[n, 4] cannot have rows 3 elements apart");
+  }
   SECTION("a place for a value that no kernel stores") {
     for (const char* name : {"x", "h", "sum"}) {
       Broken b;

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "tools/sinter/command.h"
+#include "tools/sinter/fuzz/judge.h"
 
 namespace sinter::command {
 
@@ -46,16 +47,45 @@ struct Check {
   uint64_t seed = 1;
   int iters = 3;
   InputRange range;
+  bool rounding = false;
+  int64_t grid = 0;
+  std::vector<std::string> passes;
   PipelineSwitches switches;
 
   int run() const {
     const ir::Module module = read_module(file);
     if (!func.empty()) find_func(module, func);
+    if (rounding) return run_rounding(module);
     compiler::Options options = switches.options();
     options.max_batch = std::max(options.max_batch, *std::max_element(n.begin(), n.end()));
     bool good = true;
     for (const ir::Func& f : module.funcs) {
       if (func.empty() || f.name == func) good = check_func(module, f, options) && good;
+    }
+    return good ? exit_good : exit_no;
+  }
+
+  // One run of steps with these numbers of rows, judged by what rounding allows.
+  int run_rounding(const ir::Module& module) const {
+    if (is_planned(module)) {
+      throw Error("the module is planned already").help("check it as it was recorded");
+    }
+    bool good = true;
+    for (const ir::Func& f : module.funcs) {
+      if (!func.empty() && f.name != func) continue;
+      fuzz::Trial trial;
+      trial.module = module;
+      trial.func = f.name;
+      trial.rows = n;
+      trial.inputs = {seed, range.integers, grid};
+      trial.options = switches.options();
+      trial.options.max_batch = std::max(trial.options.max_batch, *std::max_element(n.begin(), n.end()));
+      trial.options.oversubscribe = true;
+      for (const std::string& name : passes) trial.passes.emplace_back(find_pass(name)->name);
+      const fuzz::Verdict verdict = fuzz::judge_apart(trial);
+      fmt::print("func @{} (n = {}): {}{}{}\n", f.name, fmt::join(n, ", "), kind_name(verdict.kind),
+                 verdict.message.empty() ? "" : ": ", verdict.message);
+      good = good && !fuzz::is_failure(verdict.kind);
     }
     return good ? exit_good : exit_no;
   }
@@ -117,6 +147,15 @@ void add_check(CLI::App& app, Run& run) {
   sub->add_option("--integers", check->range.integers,
                   "Integer inputs go from 0 to one less (default 2)")
       ->check(CLI::PositiveNumber);
+  CLI::Option* rounding = sub->add_flag(
+      "--rounding", check->rounding,
+      "Run steps with these n, one after the other, and hold each element to what rounding allows");
+  sub->add_option("--grid", check->grid, "Float inputs are multiples of 1/GRID")
+      ->check(CLI::PositiveNumber)
+      ->needs(rounding);
+  sub->add_option("--passes", check->passes, "Passes to run, comma-separated (default all)")
+      ->delimiter(',')
+      ->needs(rounding);
   check->switches.add_to(*sub);
   sub->footer(
       "Errors are relative to the largest element. Exit status 1 where something differs.\n\n"

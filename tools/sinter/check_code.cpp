@@ -1,8 +1,6 @@
 // Compiled code against the f64 interpreter.
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <limits>
 #include <memory>
 
@@ -11,82 +9,13 @@
 #include "compiler/pipeline.h"
 #include "ir/interpret.h"
 #include "ir/print.h"
+#include "tools/sinter/buffer.h"
 #include "tools/sinter/check.h"
 #include "tools/sinter/command.h"
 
 namespace sinter::command {
 
 namespace {
-
-// Contiguous elements of a tensor as compiled code sees them.
-class Buffer {
- public:
-  Buffer(const ir::Type& type, int64_t n) : type_(type), n_(n) {
-    const auto bytes = static_cast<size_t>(std::max<int64_t>(type.bytes(n), 1));
-    data_.reset(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
-    SINTER_CHECK(data_ != nullptr, "no memory for {} bytes", bytes);
-    std::memset(data_.get(), 0, bytes);
-  }
-
-  void* data() const { return data_.get(); }
-
-  void write(const ir::Array<double>& array) {
-    switch (type_.dtype) {
-      case DType::f32:
-        return copy_in<float>(array.f);
-      case DType::f64:
-        return copy_in<double>(array.f);
-      case DType::i32:
-        return copy_in<int32_t>(array.i);
-      case DType::i64:
-        return copy_in<int64_t>(array.i);
-      case DType::boolean:
-        return copy_in<uint8_t>(array.i);
-    }
-  }
-
-  ir::Array<double> read() const {
-    ir::Array<double> out(type_.dtype, type_.dims(n_));
-    switch (type_.dtype) {
-      case DType::f32:
-        copy_out<float>(out.f);
-        break;
-      case DType::f64:
-        copy_out<double>(out.f);
-        break;
-      case DType::i32:
-        copy_out<int32_t>(out.i);
-        break;
-      case DType::i64:
-        copy_out<int64_t>(out.i);
-        break;
-      case DType::boolean:
-        copy_out<uint8_t>(out.i);
-        break;
-    }
-    return out;
-  }
-
- private:
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
-
-  template <class To, class From>
-  void copy_in(const std::vector<From>& from) {
-    auto* to = static_cast<To*>(data_.get());
-    for (size_t i = 0; i < from.size(); ++i) to[i] = static_cast<To>(from[i]);
-  }
-  template <class From, class To>
-  void copy_out(std::vector<To>& to) const {
-    const auto* from = static_cast<const From*>(data_.get());
-    for (size_t i = 0; i < to.size(); ++i) to[i] = static_cast<To>(from[i]);
-  }
-
-  ir::Type type_;
-  int64_t n_;
-  std::unique_ptr<void, Free> data_;
-};
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 

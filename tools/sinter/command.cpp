@@ -19,6 +19,9 @@ namespace sinter::command {
 void PipelineSwitches::add_to(CLI::App& app) {
   app.add_option("--max-batch", max_batch, "Rows to plan memory for (default 1)")
       ->check(CLI::PositiveNumber);
+  app.add_option("--threads", threads, "Threads to use, 0 for one a core")
+      ->check(CLI::Range(0, 4096));
+  app.add_option("--cpu", cpu, "Processor to compile for, as LLVM names it (default: this one)");
   app.add_option("--off", off, "Passes to leave out, comma-separated; required passes stay")
       ->delimiter(',');
 }
@@ -26,6 +29,8 @@ void PipelineSwitches::add_to(CLI::App& app) {
 compiler::Options PipelineSwitches::options() const {
   compiler::Options options = compiler::Options::from_environment();
   if (max_batch) options.max_batch = *max_batch;
+  if (threads) options.threads = *threads;
+  if (cpu) options.cpu = *cpu;
   for (const std::string& name : off) options.off.emplace_back(find_pass(name)->name);
   return options;
 }

@@ -28,10 +28,18 @@ using Run = std::function<int()>;
 void add_dump(CLI::App& app, Run& run);
 void add_opt(CLI::App& app, Run& run);
 void add_check(CLI::App& app, Run& run);
+void add_inspect(CLI::App& app, Run& run);
+void add_bench(CLI::App& app, Run& run);
+void add_run(CLI::App& app, Run& run);
+void add_diff(CLI::App& app, Run& run);
+void add_fuzz(CLI::App& app, Run& run);
+void add_reduce(CLI::App& app, Run& run);
 
 // Switches that every subcommand with a pipeline has; they win over the environment.
 struct PipelineSwitches {
   std::optional<int64_t> max_batch;
+  std::optional<int> threads;
+  std::optional<std::string> cpu;
   std::vector<std::string> off;
 
   void add_to(CLI::App& app);

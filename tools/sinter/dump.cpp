@@ -6,6 +6,7 @@
 
 #include "ir/text.h"
 #include "tools/sinter/command.h"
+#include "tools/sinter/dot.h"
 
 namespace sinter::command {
 
@@ -23,6 +24,7 @@ constexpr Stage stages[] = {
 
 struct Dump {
   std::string file, stage = "fused", func;
+  bool dot = false;
   PipelineSwitches switches;
 
   int run() const {
@@ -31,6 +33,10 @@ struct Dump {
     const compiler::Options options = switches.options();
     for (const Stage& s : stages) {
       if (stage != s.name) continue;
+      if (!s.last_pass && dot) {
+        throw Error("--dot draws modules, and the stage {} is code", stage)
+            .help("draw an earlier stage, such as plan");
+      }
       if (!s.last_pass) {
         write_text("-", code(module, options));
         continue;
@@ -42,10 +48,22 @@ struct Dump {
       if (s.last_pass[0] != '\0') {
         compiler::run_passes(module, passes_until(s.last_pass, options), options);
       }
+      if (dot) {
+        write_text("-", pictures(module));
+        continue;
+      }
       write_text("-",
                  func.empty() ? ir::print(module) : ir::print(module, find_func(module, func)));
     }
     return exit_good;
+  }
+
+  std::string pictures(const ir::Module& module) const {
+    std::string out;
+    for (const ir::Func& f : module.funcs) {
+      if (func.empty() || f.name == func) out += to_dot(module, f);
+    }
+    return out;
   }
 
   // LLVM IR or assembly of one function, or of all, each below a comment with its name.
@@ -74,8 +92,11 @@ void add_dump(CLI::App& app, Run& run) {
   sub->add_option("--stage", dump->stage, "Where to stop (default fused)")
       ->check(CLI::IsMember(names));
   sub->add_option("--func", dump->func, "Print this function only");
+  sub->add_flag("--dot", dump->dot, "As a picture in Graphviz's language");
   dump->switches.add_to(*sub);
-  sub->footer("Example:\n  sinter dump step.sir --stage=asm --func=train_step --max-batch=128");
+  sub->footer(
+      "Example:\n  sinter dump step.sir --stage=asm --func=train_step --max-batch=128\n"
+      "  sinter dump step.sir --stage=fused --dot | dot -Tsvg -o step.svg");
   sub->callback([&run, dump] { run = [dump] { return dump->run(); }; });
 }
 

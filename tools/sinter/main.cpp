@@ -1,4 +1,4 @@
-// The `sinter` command: looks into compilation stage by stage and checks its results.
+// The `sinter` command: looks into compilation stage by stage, runs programs, and checks results.
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -12,7 +12,7 @@
 
 namespace {
 
-constexpr const char* footer = R"(Files are .sir text; "-" is stdin or stdout.
+constexpr const char* footer = R"(Files are .sir text, "-" is stdin or stdout; inspect reads files of tensors and nets.
 
 Example:
   sinter dump step.sir --stage=fused
@@ -23,6 +23,7 @@ Environment:
   SINTER_THREADS=k   threads to use, 0 for one a core (results do not depend on it)
   SINTER_TIME=1      print the time of every pass to stderr
   SINTER_OFF=a,b     leave passes out
+  SINTER_PERF=1      list compiled code in /tmp/perf-PID.map, for perf
 
 Exit status: 0 good, 1 the answer is no or the input is bad, 2 usage, 70 a bug of sinter.)";
 
@@ -54,6 +55,12 @@ int main(int argc, char** argv) {
   sinter::command::add_dump(app, run);
   sinter::command::add_opt(app, run);
   sinter::command::add_check(app, run);
+  sinter::command::add_inspect(app, run);
+  sinter::command::add_bench(app, run);
+  sinter::command::add_run(app, run);
+  sinter::command::add_diff(app, run);
+  sinter::command::add_fuzz(app, run);
+  sinter::command::add_reduce(app, run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

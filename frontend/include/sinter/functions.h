@@ -1,25 +1,17 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
-#include <utility>
+#include <optional>
 #include <vector>
 
+#include <sinter/dropout.h>
+#include <sinter/indexing.h>
+#include <sinter/products.h>
+#include <sinter/reductions.h>
+#include <sinter/shapes.h>
 #include <sinter/value.h>
 
 namespace sinter {
-
-/// Axes to fold: one, or a braced list; a negative axis counts from the back.
-class Axes {
- public:
-  Axes(int64_t axis) : list_{axis} {}                          // NOLINT
-  Axes(std::initializer_list<int64_t> axes) : list_(axes) {}   // NOLINT
-  Axes(std::vector<int64_t> axes) : list_(std::move(axes)) {}  // NOLINT
-  const std::vector<int64_t>& list() const { return list_; }
-
- private:
-  std::vector<int64_t> list_;
-};
 
 // Every function throws Error with the shapes and the caller's line if its operands do not fit.
 
@@ -97,45 +89,6 @@ Value select(const Operand& condition, const Operand& a, const Operand& b);
 /// The same values in another dtype; floats truncate towards zero into integers.
 Value cast(const Operand& x, DType dtype);
 
-/// The same elements in row-major order under another shape. One size may be -1; it is the one that
-/// follows the batch if x does.
-Value reshape(const Operand& x, Shape shape);
-/// Axes in another order: result axis i is axis permutation[i] of x.
-Value permute(const Operand& x, std::vector<int64_t> permutation);
-/// Two axes exchanged.
-Value transpose(const Operand& x, int64_t a, int64_t b);
-/// The transposed matrix; x has two axes.
-Value t(const Operand& x);
-/// Repeats along axes of size 1 and new leading axes; -1 keeps the size of x.
-Value broadcast_to(const Operand& x, Shape shape);
-/// A new axis of size 1 before `axis`; -1 appends.
-Value unsqueeze(const Operand& x, int64_t axis);
-/// Without the axis, which must have size 1.
-Value squeeze(const Operand& x, int64_t axis);
-
-/// Sum over all axes, or over some; keepdims leaves them with size 1. Numbers.
-Value sum(const Operand& x);
-Value sum(const Operand& x, const Axes& axes, bool keepdims = false);
-/// Mean over all axes, or over some; along the batch over the real rows. Floats.
-Value mean(const Operand& x);
-Value mean(const Operand& x, const Axes& axes, bool keepdims = false);
-/// Largest element of all, or along an axis; NaN if there is one.
-Value max(const Operand& x);
-Value max(const Operand& x, int64_t axis, bool keepdims = false);
-/// Index (i64) of the largest element along an axis, the first of equals. No gradient.
-Value argmax(const Operand& x, int64_t axis, bool keepdims = false);
-
-/// [.., m, k] x [k, n] -> [.., m, n], or [b, m, k] x [b, k, n] -> [b, m, n]; floats.
-Value matmul(const Operand& a, const Operand& b);
-/// x W^T + bias for x [..., in], weight [out, in] and bias [out] -> [..., out] (PyTorch's layout).
-Value linear(const Operand& x, const Operand& weight, const Operand& bias);
-/// x W^T.
-Value linear(const Operand& x, const Operand& weight);
-/// Rows of a table [rows, width] at integer indices [n], as [n, width].
-Value gather(const Operand& table, const Operand& indices);
-/// Adds `updates` [n, width] to the rows of `base` [rows, width] at integer indices [n], in order.
-Value scatter_add(const Operand& base, const Operand& indices, const Operand& updates);
-
 /// exp(x) / sum(exp(x)) along an axis that does not follow the batch, shifted by the maximum.
 Value softmax(const Operand& x, int64_t axis = -1);
 /// log(softmax(x)) without the loss of small probabilities.
@@ -156,6 +109,12 @@ struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;
   /// Rows with this label count neither in the sum nor in the mean.
   int64_t ignore_index = -100;
+  /// A factor for each class, [classes] of the dtype of the logits: rows count with that of their
+  /// label, in the mean too, which is divided by the sum of these factors.
+  std::optional<Tensor> class_weights{};
+  /// The target is 1 - label_smoothing for the label plus label_smoothing / classes for each class.
+  /// Source: Szegedy et al. 2016.
+  double label_smoothing = 0;
 };
 
 /// -log softmax(logits)[label], by default its mean over the rows whose label is not ignore_index.

@@ -4,11 +4,14 @@
 #include <cstdint>
 #include <iosfwd>
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <sinter/random.h>
+#include <sinter/state_dict.h>
 #include <sinter/tensor.h>
 #include <sinter/value.h>
 
@@ -45,6 +48,16 @@ class Parameter {
   std::shared_ptr<State> state_;
 };
 
+struct LoadOptions {
+  /// Names that only one side has are an Error; a shape or dtype that differs always is.
+  bool strict = true;
+};
+
+/// Names that only one side had.
+struct LoadedNames {
+  std::vector<std::string> missing, extra;
+};
+
 /// A net or a part of one: owns parameters, lists its children under names, and writes its wiring
 /// in forward(). Movable, children and all, wherever they live; not copyable.
 ///
@@ -73,6 +86,17 @@ class Module {
   Parameter parameter(const std::string& path) const;
   /// Freezes or unfreezes all parameters.
   void requires_grad(bool on);
+  /// The parameters by name. As in PyTorch they share their buffers with the net: clone() the
+  /// result for a snapshot that training does not change.
+  StateDict state_dict() const;
+  /// Copies the values in. Error that lists every missing, extra and mismatched name, before
+  /// anything is changed.
+  LoadedNames load_state_dict(
+      const StateDict& state, LoadOptions options = {},
+      const std::source_location& at = std::source_location::current());
+  /// Converts all parameters to f32 or f64. Call it before a trainer records its step, which binds
+  /// the buffers there are.
+  void to(DType dtype);
   /// Copies values from a module with the same names and shapes. Error that lists every difference.
   void copy_parameters(const Module& from);
   /// A copy with weights of its own. Error for a class that does not override it.
@@ -150,6 +174,21 @@ class Tanh : public Module {
  public:
   Value forward(Value x) override;
   std::unique_ptr<Module> clone() const override;
+};
+/// Drops elements while training; see sinter::dropout. Which ones follows from the seed that the
+/// default generator, or the one given, has at the first step.
+class Dropout : public Module {
+ public:
+  /// Error unless 0 <= p < 1.
+  explicit Dropout(double p = 0.5);
+  Dropout(double p, const Generator& generator);
+  Value forward(Value x) override;
+  std::unique_ptr<Module> clone() const override;
+  std::string extra() const override;
+
+ private:
+  double p_;
+  std::optional<Generator> generator_;
 };
 /// Along an axis, by default the last one.
 class Softmax : public Module {

@@ -10,12 +10,18 @@
 #include <utility>
 #include <vector>
 
+#include <sinter/loader_position.h>
 #include <sinter/nn.h>
 #include <sinter/optim.h>
+#include <sinter/state_dict.h>
 #include <sinter/tensor.h>
 #include <sinter/value.h>
 
 namespace sinter {
+
+namespace detail {
+struct TrainerFile;
+}
 
 /// A function of (prediction, target): a loss or a metric. Made from mse_loss, cross_entropy,
 /// accuracy, or any callable on two values.
@@ -121,6 +127,22 @@ class Trainer {
   /// Rows that the compiled step takes at most; 0 before the first step.
   int64_t max_batch() const;
 
+  /// Mini-batches trained so far, those before a checkpoint included.
+  int64_t step_count() const;
+
+  /// Writes everything that the rest of the run depends on: parameters, optimizer state,
+  /// hyper-parameters, the step count, the default generator's seed and place, and where the loader
+  /// stands. A crash leaves the old file or the new one. Error before the first step.
+  void save_checkpoint(const std::string& path, const LoaderPosition& loader = {}) const;
+  /// Goes on from there, bit for bit as if there had been no interruption; returns where the loader
+  /// stood, for DataLoader::seek(). The net, the loss and the optimizer are made as they were. Error
+  /// that lists every missing, extra and mismatched name, before anything is changed.
+  LoaderPosition load_checkpoint(
+      const std::string& path,
+      const std::source_location& at = std::source_location::current());
+  /// The weights by name; they share their buffers with the net.
+  StateDict parameters() const;
+
   /// Optimizer state, by the names it has in the IR, such as "adam.m.hidden.weight".
   std::vector<std::pair<std::string, Tensor>> state() const;
 
@@ -133,7 +155,9 @@ class Trainer {
   std::string dump(const std::string& stage) const;
 
  private:
+  friend struct detail::TrainerFile;
   struct Impl;
+  explicit Trainer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

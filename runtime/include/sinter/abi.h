@@ -15,8 +15,10 @@ typedef struct sinter_barrier sinter_barrier;
 typedef struct sinter_call {
   void* const* buffers;    /* one pointer a slot, in the order the compiled function documents */
   int64_t n;               /* rows of this batch, 1 <= n <= B */
-  unsigned char* arena;    /* 64-byte aligned scratch, its size is known at compile time */
+  unsigned char* arena;    /* 64-byte aligned; its size is known at compile time */
   sinter_barrier* barrier; /* NULL when threads == 1 */
+  unsigned char* scratch;  /* 64-byte aligned; `scratch_bytes` for each thread, in order of tid */
+  int64_t scratch_bytes;   /* a multiple of 64, known at compile time */
 } sinter_call;
 
 /* One thread's share of the work: 0 <= tid < threads; every tid is called with the same `call`.

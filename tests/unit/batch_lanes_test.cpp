@@ -1,0 +1,212 @@
+// Narrow nets as one kernel with the batch in lanes: every number of rows against the interpreter,
+// for each width of vectors that this machine has.
+#include <cmath>
+#include <functional>
+
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+#include <sinter/sinter.h>
+
+#include "compiler/batch_form.h"
+#include "compiler/pipeline.h"
+#include "ir/text.h"
+#include "tests/unit/module_run.h"
+
+namespace sinter::compiler {
+
+namespace {
+
+using Activation = std::function<Value(Value)>;
+
+struct Net : nn::Module {
+  std::vector<std::unique_ptr<nn::Linear>> layers;
+  Activation activation;
+  Net(const std::vector<int64_t>& sizes, Activation f) : activation(std::move(f)) {
+    for (size_t i = 0; i + 1 < sizes.size(); ++i) {
+      layers.push_back(std::make_unique<nn::Linear>(sizes[i], sizes[i + 1]));
+      add(fmt::format("fc{}", i), *layers.back());
+    }
+  }
+  Value forward(Value x) override {
+    for (size_t i = 0; i + 1 < layers.size(); ++i) x = activation((*layers[i])(x));
+    return (*layers.back())(x);
+  }
+};
+
+Value relu_of(Value x) { return relu(x); }
+Value tanh_of(Value x) { return tanh(x); }
+Value softplus_of(Value x) { return softplus(x); }
+
+struct Setup {
+  const char* name;
+  std::vector<int64_t> sizes;
+  Activation activation;
+  optim::Optimizer optimizer;
+  bool classes;
+};
+
+std::vector<Setup> setups() {
+  return {
+      {"1-10-1, SGD", {1, 10, 1}, relu_of, optim::SGD{}, false},
+      {"1-10-1, Adam", {1, 10, 1}, relu_of, optim::Adam{}, false},
+      {"2-10-2, classes, momentum", {2, 10, 2}, relu_of, optim::SGD{.momentum = 0.9}, true},
+      {"1-20-1, Adam", {1, 20, 1}, relu_of, optim::Adam{}, false},
+      {"3-4-3-1, softplus, Adam", {3, 4, 3, 1}, softplus_of, optim::Adam{}, false},
+      {"4-6-4, tanh, SGD", {4, 6, 4}, tanh_of, optim::SGD{}, false},
+  };
+}
+
+// The training step of a net, as recorded.
+ir::Module record(const Setup& s, DType dtype) {
+  manual_seed(1);
+  Net net(s.sizes, s.activation);
+  TrainerOptions options;
+  if (s.classes) options.metrics = {{"accuracy", accuracy}};
+  const Objective loss = s.classes ? Objective(cross_entropy) : Objective(mse_loss);
+  Trainer trainer(net, loss, s.optimizer, options);
+  const Tensor x = randn({4, s.sizes.front()});
+  const Tensor y = s.classes ? zeros({4}, DType::i64) : randn({4, s.sizes.back()});
+  trainer.record(x, y);
+  std::string text = trainer.ir();
+  if (dtype == DType::f64) {
+    for (size_t at = 0; (at = text.find("f32[", at)) != std::string::npos;) {
+      text.replace(at, 3, "f64");
+    }
+  }
+  ir::Module module = ir::parse(text);
+  module.funcs.resize(1);
+  return module;
+}
+
+// Inputs that an optimizer can meet: rates and its own state are not negative.
+Inputs inputs_of_step(const ir::Module& module, int64_t n) {
+  Inputs in = inputs_for(module, n, static_cast<uint64_t>(n));
+  const auto make_positive = [](ir::Array<double>& a) {
+    for (double& v : a.f) v = std::abs(v) / 2 + 0.25;
+  };
+  for (ir::Array<double>& a : in.args) {
+    if (a.dims.empty()) make_positive(a);
+  }
+  for (size_t i = 0; i < module.globals.size(); ++i) {
+    if (module.globals[i].name.rfind("adam", 0) == 0) make_positive(in.globals[i]);
+  }
+  return in;
+}
+
+std::vector<std::string> processors() {
+  std::vector<std::string> out{""};
+#if defined(__x86_64__)
+  out.emplace_back("x86-64-v2");
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    out.emplace_back("x86-64-v3");
+  }
+  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq")) {
+    out.emplace_back("x86-64-v4");
+  }
+#endif
+  return out;
+}
+
+bool one_kernel_by_batch(const ir::Func& func) {
+  return func.body.size() == 1 && func.body[0].kind == ir::OpKind::kernel &&
+         batch_in_lanes(func.body[0]);
+}
+
+std::string reason_for(const std::string& text) {
+  const ir::Module module = ir::parse(text);
+  std::vector<const ir::Op*> ops;
+  for (const ir::Op& op : module.funcs[0].body) ops.push_back(&op);
+  return analyze_batch(module.funcs[0], ops).reason;
+}
+
+}  // namespace
+
+TEST_CASE("narrow nets train as interpreted for every number of rows and width of vectors") {
+  constexpr int64_t max_batch = 70;
+  for (const Setup& s : setups()) {
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      const ir::Module recorded = record(s, dtype);
+      for (const std::string& cpu : processors()) {
+        INFO(s.name << ", " << dtype_name(dtype) << ", processor \"" << cpu << "\"");
+        const Options options{.max_batch = max_batch, .cpu = cpu};
+        ir::Module planned = recorded;
+        run_pipeline(planned, options);
+        REQUIRE(one_kernel_by_batch(planned.funcs[0]));
+        const auto executable = make_native(planned, "train_step", options);
+        for (int64_t n = 1; n <= max_batch; n += n < 36 ? 1 : 17) {
+          INFO("n = " << n);
+          const Inputs in = inputs_of_step(recorded, n);
+          const Run want = interpret_as_recorded(recorded, in, n);
+          const Run got = run_compiled(*executable, planned.funcs[0], planned.globals, in, n);
+          REQUIRE(difference(got, want, dtype == DType::f64 ? 1e-11 : 1e-4) == "");
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("rows of results lie in memory as the reader expects, for every number of rows") {
+  const ir::Module module = ir::parse(R"(
+func @f(%x: f32[n, 3], %k: i32[n], %b: bool[n, 2]) {
+  %0 = mul %x, %x : f32[n, 3]
+  %1 = sum %0 {axes = [1]} : f32[n]
+  %2 = sum %1 {axes = [0]} : f32[]
+  %3 = argmax %x {axis = 1} : i64[n]
+  %4 = less %x, %0 : bool[n, 3]
+  %5 = constant {value = 0.5} : f32[n, 2]
+  %6 = div %5, %2 : f32[n, 2]
+  %7 = select %b, %6, %5 : f32[n, 2]
+  %8 = add %k, %k : i32[n]
+  %9 = iota {axis = 0} : i64[n, 2]
+  return %0, %1, %2, %3, %4, %7, %8, %9
+}
+)");
+  for (const std::string& cpu : processors()) {
+    const Options options{.max_batch = 40, .cpu = cpu};
+    ir::Module planned = module;
+    run_pipeline(planned, options);
+    REQUIRE(one_kernel_by_batch(planned.funcs[0]));
+    const auto executable = make_native(planned, "f", options);
+    for (int64_t n = 1; n <= 40; ++n) {
+      INFO("processor \"" << cpu << "\", n = " << n);
+      Inputs in = inputs_for(module, n, static_cast<uint64_t>(n));
+      for (int64_t& v : in.args[2].i) v %= 2;
+      const Run want = interpret_as_recorded(module, in, n);
+      REQUIRE(difference(run_compiled(*executable, planned.funcs[0], planned.globals, in, n), want,
+                         1e-5) == "");
+    }
+  }
+}
+
+TEST_CASE("what has no form with the batch in lanes says why") {
+  CHECK(reason_for(R"(
+func @f(%x: f32[n, 3]) {
+  %0 = mul %x, %x : f32[n, 3]
+  return %0
+})") == "nothing is summed over the batch");
+  CHECK(reason_for(R"(
+func @f(%x: f32[n, 3]) {
+  %0 = contraction %x, %x {a = [1], b = [1]} : f32[n, n]
+  %1 = sum %0 {axes = [0, 1]} : f32[]
+  return %1
+})") == "f32[n, n] pairs rows");
+  CHECK(reason_for(R"(
+global @w : f32[200, 100]
+func @f(%x: f32[n, 100]) {
+  %0 = contraction %x, @w {a = [1], b = [1]} : f32[n, 200]
+  %1 = sum %0 {axes = [0, 1]} : f32[]
+  return %1
+})").find("a row takes about") == 0);
+  CHECK(reason_for(R"(
+global @w : f32[2, 3]
+func @f(%x: f32[n, 3]) {
+  %0 = sum %x {axes = [0]} : f32[3]
+  %1 = mul @w, %0 : f32[2, 3]
+  assign @w, %1
+  return %0
+})") == "the update of f32[2, 3] reads f32[3] in another order");
+}
+
+}  // namespace sinter::compiler

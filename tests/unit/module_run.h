@@ -1,0 +1,35 @@
+// Runs a function of a module compiled and interpreted on random inputs, and compares.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "compiler/compile.h"
+#include "ir/eval.h"
+#include "ir/graph.h"
+
+namespace sinter::compiler {
+
+using Values = std::vector<ir::Array<double>>;
+
+struct Inputs {
+  Values args, globals;
+};
+// For the first function: multiples of 1/64 in [-1, 1], which are the same in f32 and f64, and
+// integers from 0 to 2.
+Inputs inputs_for(const ir::Module& module, int64_t n, uint64_t seed);
+
+struct Run {
+  Values results, globals;
+};
+Run run_compiled(Executable& executable, const ir::Func& func,
+                 const std::vector<ir::Global>& globals, const Inputs& in, int64_t n);
+// As recorded, in f64.
+Run interpret_as_recorded(ir::Module module, const Inputs& in, int64_t n);
+
+// The first difference, in words; empty if there is none. `tolerance` is relative to the largest
+// element of each value, or to 1.
+std::string difference(const Run& got, const Run& want, double tolerance);
+
+}  // namespace sinter::compiler

@@ -1,0 +1,151 @@
+// sinter bench: times a function on random inputs, whole and kernel by kernel.
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <random>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "compiler/batch_form.h"
+#include "compiler/kernel.h"
+#include "tools/sinter/command.h"
+
+namespace sinter::command {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Memory for arguments, globals and results, in the order of Executable::run. Floats are random in
+// [0.125, 1), integers and bools zero.
+class Buffers {
+ public:
+  Buffers(const ir::Module& module, const ir::Func& func, int64_t n) {
+    for (ir::ValueId v : func.args) add(func.type(v), n);
+    for (const ir::Global& g : module.globals) add(g.type, n);
+    for (ir::ValueId v : func.results) add(func.type(v), n);
+  }
+  void* const* pointers() const { return pointers_.data(); }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+
+  void add(const ir::Type& type, int64_t n) {
+    const auto bytes = static_cast<size_t>(std::max<int64_t>(type.bytes(n), 1));
+    memory_.emplace_back(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+    if (!memory_.back()) throw std::bad_alloc();
+    void* const at = memory_.back().get();
+    pointers_.push_back(at);
+    std::uniform_real_distribution<double> uniform(0.125, 1);
+    const int64_t count = type.numel(n);
+    if (type.dtype == DType::f32) {
+      std::generate_n(static_cast<float*>(at), count,
+                      [&] { return static_cast<float>(uniform(random_)); });
+    } else if (type.dtype == DType::f64) {
+      std::generate_n(static_cast<double*>(at), count, [&] { return uniform(random_); });
+    } else {
+      std::fill_n(static_cast<unsigned char*>(at), bytes, static_cast<unsigned char>(0));
+    }
+  }
+
+  std::mt19937_64 random_{1};
+  std::vector<std::unique_ptr<void, Free>> memory_;
+  std::vector<void*> pointers_;
+};
+
+// The least time of one call, in microseconds, over `blocks` blocks of about 2 ms.
+double least_us(int blocks, const std::function<void()>& call) {
+  const auto time = [&](int64_t calls) {
+    const Clock::time_point start = Clock::now();
+    for (int64_t i = 0; i < calls; ++i) call();
+    return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+  };
+  constexpr double block_us = 2000;
+  const double first = std::max(time(1), 0.01);
+  const auto calls = static_cast<int64_t>(std::clamp(block_us / first, 1.0, 1e5));
+  double least = time(calls);
+  for (int i = 1; i < blocks; ++i) least = std::min(least, time(calls));
+  return least / static_cast<double>(calls);
+}
+
+struct Bench {
+  std::string file, func;
+  int64_t n = 0;
+  int blocks = 15;
+  bool kernels = false;
+  PipelineSwitches switches;
+
+  int run() const {
+    const ir::Module module = read_module(file);
+    if (!func.empty()) find_func(module, func);
+    compiler::Options options = switches.options();
+    options.max_batch = std::max(options.max_batch, n);
+    for (const ir::Func& f : module.funcs) {
+      if (func.empty() || f.name == func) time_func(module, f.name, options);
+    }
+    return exit_good;
+  }
+
+  // With the batch in lanes: the operations of each row, a fused multiply-add counted once.
+  static double flops_of(const ir::Module& planned, const ir::Func& f, const ir::Op& kernel,
+                         int64_t rows) {
+    if (compiler::batch_in_lanes(kernel)) {
+      return compiler::batch_form(f, kernel).row_ops * static_cast<double>(rows);
+    }
+    return compiler::kernel_flops(f, compiler::kernel_form(planned, f, kernel), rows);
+  }
+
+  void time_func(const ir::Module& module, const std::string& name,
+                 const compiler::Options& options) const {
+    const auto executable = compile_native(module, name, options);
+    const ir::Module& planned = executable->module();
+    const ir::Func& f = *planned.find(name);
+    const int64_t rows = n > 0 ? n : f.max_batch;
+    if (rows > f.max_batch) {
+      throw Error("--n {} is more than the {} rows that @{} is planned for", rows, f.max_batch, name)
+          .help("plan it for more with --max-batch={}", rows);
+    }
+    const Buffers buffers(planned, f, rows);
+    const double whole = least_us(blocks, [&] { executable->run(buffers.pointers(), rows); });
+    fmt::print("func @{} (n = {}): {:.3f} us\n", name, rows, whole);
+    if (!kernels) return;
+    fmt::print("  {:>10} {:>6} {:>9}  {}\n", "us", "share", "GFLOP/s", "kernel");
+    double sum = 0;
+    for (const ir::Op& op : f.body) {
+      if (op.kind != ir::OpKind::kernel) continue;
+      const std::string& kernel = op.attrs.text("name");
+      const double us = least_us(
+          blocks, [&] { executable->run_kernel(kernel, buffers.pointers(), rows); });
+      const double flops = flops_of(planned, f, op, rows);
+      fmt::print("  {:>10.3f} {:>5.1f}% {:>9.2f}  {}{}\n", us, 100 * us / whole, flops / us * 1e-3,
+                 kernel, op.attrs.flag("parallel") ? " (parallel)" : "");
+      sum += us;
+    }
+    fmt::print("  {:>10.3f} {:>5.1f}% {:>9}  all kernels, each run alone\n", sum,
+               100 * sum / whole, "");
+  }
+};
+
+}  // namespace
+
+void add_bench(CLI::App& app, Run& run) {
+  const auto bench = std::make_shared<Bench>();
+  CLI::App* sub = app.add_subcommand("bench", "Time a function on random inputs");
+  sub->add_option("FILE", bench->file, "Module as .sir text, or - for stdin")->required();
+  sub->add_option("--func", bench->func, "Time this function only");
+  sub->add_option("--n", bench->n, "Rows of a call (default: all that are planned for)")
+      ->check(CLI::PositiveNumber);
+  sub->add_option("--blocks", bench->blocks, "Blocks of 2 ms, of which the best counts (default 15)")
+      ->check(CLI::PositiveNumber);
+  sub->add_flag("--kernels", bench->kernels, "Time each kernel alone, too");
+  bench->switches.add_to(*sub);
+  sub->footer("Example:\n  sinter bench step.sir --func=train_step --max-batch=128 --kernels");
+  sub->callback([&run, bench] { run = [bench] { return bench->run(); }; });
+}
+
+}  // namespace sinter::command
