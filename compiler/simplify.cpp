@@ -1,7 +1,7 @@
 // Algebra on the graph. The laws stand first; the machine that applies them follows.
 //
-// Every law keeps the bits of every result, with one written exception: folding exp, log, tanh and
-// sigmoid of a constant rounds once where the compiled polynomial may be 2 ULP away.
+// Every law keeps the bits of every result, with one written exception: folding a transcendental
+// function of a constant rounds once where the compiled polynomial may be 2 ULP away.
 //
 // A law looks only at an op and at the ops that define its operands, and those are final when the
 // op is reached: one walk in execution order is the fixpoint. The walk ends, because every law

@@ -86,6 +86,10 @@ Expr operator/(double a, Expr b) { return like(a, b) / b; }
 Expr exp(Expr x) { return x.builder().apply(OpKind::exp, {x}); }
 Expr log(Expr x) { return x.builder().apply(OpKind::log, {x}); }
 Expr sqrt(Expr x) { return x.builder().apply(OpKind::sqrt, {x}); }
+Expr pow(Expr a, Expr b) { return binary(OpKind::pow, a, b); }
+Expr sin(Expr x) { return x.builder().apply(OpKind::sin, {x}); }
+Expr cos(Expr x) { return x.builder().apply(OpKind::cos, {x}); }
+Expr floor(Expr x) { return x.builder().apply(OpKind::floor, {x}); }
 Expr equal(Expr a, Expr b) { return binary(OpKind::equal, a, b); }
 Expr less(Expr a, Expr b) { return binary(OpKind::less, a, b); }
 Expr less_equal(Expr a, Expr b) { return binary(OpKind::less_equal, a, b); }

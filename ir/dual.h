@@ -46,6 +46,24 @@ inline Dual tanh(Dual a) {
   const double t = std::tanh(a.v);
   return {t, (1 - t * t) * a.d};
 }
+inline Dual log1p(Dual a) { return {std::log1p(a.v), a.d / (1 + a.v)}; }
+inline Dual sin(Dual a) { return {std::sin(a.v), std::cos(a.v) * a.d}; }
+inline Dual cos(Dual a) { return {std::cos(a.v), -std::sin(a.v) * a.d}; }
+inline Dual erf(Dual a) {
+  return {std::erf(a.v), 2 / std::sqrt(std::acos(-1.0)) * std::exp(-a.v * a.v) * a.d};
+}
+// A direction in which the base or the exponent stands still adds nothing, even where the slope of
+// the other is not a number: log of a negative base.
+inline Dual pow(Dual a, Dual b) {
+  const double p = std::pow(a.v, b.v);
+  double d = 0;
+  if (a.d != 0 && b.v != 0) d += b.v * std::pow(a.v, b.v - 1) * a.d;
+  if (b.d != 0 && !(a.v == 0 && b.v >= 0)) d += p * std::log(a.v) * b.d;
+  return {p, d};
+}
+// Flat between their steps.
+inline Dual floor(Dual a) { return {std::floor(a.v)}; }
+inline Dual rint(Dual a) { return {std::rint(a.v)}; }
 inline bool isnan(Dual a) { return std::isnan(a.v); }
 
 }  // namespace sinter::ir

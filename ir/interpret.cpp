@@ -178,7 +178,8 @@ class ScalarRun {
   }
 
   void float_node(const ScalarNode& node, T* out) {
-    using std::exp, std::log, std::sqrt, std::tanh;
+    using std::exp, std::log, std::log1p, std::sqrt, std::tanh;
+    using std::sin, std::cos, std::erf, std::pow, std::floor, std::rint;
     const T *a = node.a >= 0 ? f(node.a) : nullptr, *b = node.b >= 0 ? f(node.b) : nullptr;
     switch (node.prim) {
       case Prim::operand: {
@@ -206,6 +207,21 @@ class ScalarRun {
         return fill(out, [&](size_t k) { return sqrt(a[k]); });
       case Prim::tanh:
         return fill(out, [&](size_t k) { return tanh(a[k]); });
+      case Prim::log1p:
+        return fill(out, [&](size_t k) { return log1p(a[k]); });
+      case Prim::sin:
+        return fill(out, [&](size_t k) { return sin(a[k]); });
+      case Prim::cos:
+        return fill(out, [&](size_t k) { return cos(a[k]); });
+      case Prim::erf:
+        return fill(out, [&](size_t k) { return erf(a[k]); });
+      case Prim::pow:
+        return fill(out, [&](size_t k) { return pow(a[k], b[k]); });
+      case Prim::floor:
+        return fill(out, [&](size_t k) { return floor(a[k]); });
+      // In the default rounding mode halves go to the even one.
+      case Prim::round:
+        return fill(out, [&](size_t k) { return rint(a[k]); });
       case Prim::select: {
         const int64_t* condition = i(node.a);
         const T *yes = f(node.b), *no = f(node.c);

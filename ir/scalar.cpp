@@ -84,7 +84,14 @@ Scalar operator*(double a, Scalar b) { return b.b->constant(a, b.dtype()) * b; }
 Scalar operator/(double a, Scalar b) { return b.b->constant(a, b.dtype()) / b; }
 Scalar exp(Scalar a) { return a.b->unary(Prim::exp, a); }
 Scalar log(Scalar a) { return a.b->unary(Prim::log, a); }
+Scalar log1p(Scalar a) { return a.b->unary(Prim::log1p, a); }
 Scalar sqrt(Scalar a) { return a.b->unary(Prim::sqrt, a); }
 Scalar tanh(Scalar a) { return a.b->unary(Prim::tanh, a); }
+Scalar sin(Scalar a) { return a.b->unary(Prim::sin, a); }
+Scalar cos(Scalar a) { return a.b->unary(Prim::cos, a); }
+Scalar erf(Scalar a) { return a.b->unary(Prim::erf, a); }
+Scalar pow(Scalar a, Scalar b) { return a.b->binary(Prim::pow, a, b); }
+Scalar floor(Scalar a) { return a.b->unary(Prim::floor, a); }
+Scalar round(Scalar a) { return a.b->unary(Prim::round, a); }
 
 }  // namespace sinter::ir

@@ -18,7 +18,8 @@ enum class Prim : uint8_t {
   linear_index,  // i64: this element's row-major number in the result
   rows,          // i64: n, the rows of this batch
   add, sub, mul, div, neg,
-  exp, log, sqrt, tanh,
+  exp, log, log1p, sqrt, tanh, sin, cos, erf, pow,
+  floor, round,  // to an integer: down, and to the nearest, halves to the even one
   equal, less, less_equal,
   select,        // a ? b : c
   cast,
@@ -83,7 +84,14 @@ Scalar operator*(double a, Scalar b);
 Scalar operator/(double a, Scalar b);
 Scalar exp(Scalar a);
 Scalar log(Scalar a);
+Scalar log1p(Scalar a);
 Scalar sqrt(Scalar a);
 Scalar tanh(Scalar a);
+Scalar sin(Scalar a);
+Scalar cos(Scalar a);
+Scalar erf(Scalar a);
+Scalar pow(Scalar a, Scalar b);
+Scalar floor(Scalar a);
+Scalar round(Scalar a);
 
 }  // namespace sinter::ir

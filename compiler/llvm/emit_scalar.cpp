@@ -72,7 +72,16 @@ class Emitter {
       case Prim::neg: return real ? b_.CreateFNeg(at(node.a)) : b_.CreateNeg(at(node.a));
       case Prim::exp: return transcendental(node, emit_exp, "exp");
       case Prim::log: return transcendental(node, emit_log, "log");
+      case Prim::log1p: return transcendental(node, emit_log1p, "log1p");
       case Prim::tanh: return transcendental(node, emit_tanh, "tanh");
+      case Prim::sin: return transcendental(node, emit_sin, "sin");
+      case Prim::cos: return transcendental(node, emit_cos, "cos");
+      case Prim::erf: return transcendental(node, emit_erf, "erf");
+      case Prim::pow:
+        return node.dtype == DType::f32 ? emit_pow(b_, c_.fused, at(node.a), at(node.b))
+                                        : call_libm("pow", {at(node.a), at(node.b)});
+      case Prim::floor: return emit_floor(b_, c_.fused, at(node.a));
+      case Prim::round: return emit_round(b_, c_.fused, at(node.a));
       case Prim::sqrt: return b_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, at(node.a));
       case Prim::equal:
         return real ? b_.CreateFCmpOEQ(at(node.a), at(node.b))
@@ -125,16 +134,22 @@ class Emitter {
   template <class F>
   Value* transcendental(const ScalarNode& node, F polynomial, const char* libm) {
     Value* x = at(node.a);
-    if (node.dtype == DType::f32) return polynomial(b_, c_.fused, x);
+    return node.dtype == DType::f32 ? polynomial(b_, c_.fused, x) : call_libm(libm, {x});
+  }
+
+  // A function of doubles, lane by lane.
+  Value* call_libm(const char* name, const std::vector<Value*>& operands) {
     llvm::Type* real = b_.getDoubleTy();
+    const std::vector<llvm::Type*> types(operands.size(), real);
     llvm::FunctionCallee callee = b_.GetInsertBlock()->getModule()->getOrInsertFunction(
-        libm, llvm::FunctionType::get(real, {real}, false));
-    if (!c_.lanes) return b_.CreateCall(callee, {x});
-    Value* out = llvm::PoisonValue::get(x->getType());
+        name, llvm::FunctionType::get(real, types, false));
+    if (!c_.lanes) return b_.CreateCall(callee, operands);
+    Value* out = llvm::PoisonValue::get(operands[0]->getType());
     for (int i = 0; i < c_.lanes; ++i) {
       const auto lane = static_cast<uint64_t>(i);
-      out = b_.CreateInsertElement(out, b_.CreateCall(callee, {b_.CreateExtractElement(x, lane)}),
-                                   lane);
+      std::vector<Value*> one;
+      for (Value* x : operands) one.push_back(b_.CreateExtractElement(x, lane));
+      out = b_.CreateInsertElement(out, b_.CreateCall(callee, one), lane);
     }
     return out;
   }

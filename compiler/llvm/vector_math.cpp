@@ -2,53 +2,14 @@
 
 #include <llvm/IR/Intrinsics.h>
 
-#include <initializer_list>
 #include <limits>
+
+#include "compiler/llvm/lane_math.h"
 
 namespace sinter::compiler {
 
 using llvm::IRBuilder;
 using llvm::Value;
-
-namespace {
-
-// Constants and polynomials for one operand type, float or a vector of floats.
-class Math {
- public:
-  Math(IRBuilder<>& b, bool fused, Value* x) : b(b), fused_(fused), type_(x->getType()) {
-    int_ = type_->getWithNewType(b.getInt32Ty());
-  }
-
-  Value* real(double v) const { return llvm::ConstantFP::get(type_, v); }
-  Value* integer(int64_t v) const {
-    return llvm::ConstantInt::get(int_, static_cast<uint64_t>(v), true);
-  }
-  Value* fma(Value* a, Value* x, Value* c) const { return emit_fma(b, fused_, a, x, c); }
-  // Horner's rule, highest coefficient first.
-  Value* polynomial(Value* x, std::initializer_list<double> coefficients) const {
-    Value* out = nullptr;
-    for (double c : coefficients) out = out ? fma(out, x, real(c)) : real(c);
-    return out;
-  }
-  Value* bits(Value* x) const { return b.CreateBitCast(x, int_); }
-  Value* number(Value* x) const { return b.CreateBitCast(x, type_); }
-  // NaN fails the comparison and passes through.
-  Value* at_most(Value* x, double limit) const {
-    return b.CreateSelect(b.CreateFCmpOGT(x, real(limit)), real(limit), x);
-  }
-  Value* at_least(Value* x, double limit) const {
-    return b.CreateSelect(b.CreateFCmpOLT(x, real(limit)), real(limit), x);
-  }
-
-  IRBuilder<>& b;
-
- private:
-  bool fused_;
-  llvm::Type* type_;
-  llvm::Type* int_;
-};
-
-}  // namespace
 
 Value* emit_fma(IRBuilder<>& b, bool fused, Value* a, Value* x, Value* c) {
   if (!fused) return b.CreateFAdd(b.CreateFMul(a, x), c);
@@ -59,7 +20,7 @@ Value* emit_fma(IRBuilder<>& b, bool fused, Value* a, Value* x, Value* c) {
 // (Cephes, S. Moshier). ln 2 is subtracted in two parts, and 2^k applied in two halves so that
 // results near the largest float do not overflow early.
 Value* emit_exp(IRBuilder<>& b, bool fused, Value* x) {
-  const Math m(b, fused, x);
+  const LaneMath m(b, fused, x);
   x = m.at_least(m.at_most(x, 89.0), -104.0);
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
   Value* magic = m.real(12582912.0);
@@ -78,10 +39,12 @@ Value* emit_exp(IRBuilder<>& b, bool fused, Value* x) {
   return b.CreateFMul(b.CreateFMul(p, two_to(half)), two_to(b.CreateSub(power, half)));
 }
 
-// log(x) = log(f) + e ln 2 for x = f * 2^e, sqrt(1/2) <= f < sqrt(2), with a minimax polynomial for
-// log(1 + (f - 1)) (Cephes, S. Moshier).
-Value* emit_log(IRBuilder<>& b, bool fused, Value* x) {
-  const Math m(b, fused, x);
+namespace {
+
+// log(x) + addend for x = f * 2^e, sqrt(1/2) <= f < sqrt(2), as log(f) + e ln 2, with a minimax
+// polynomial for log(1 + (f - 1)) (Cephes, S. Moshier). The addend, if any, is small.
+Value* log_of_normal(const LaneMath& m, Value* x, Value* addend) {
+  IRBuilder<>& b = m.b;
   constexpr int64_t sqrt_half = 0x3f3504f3;
   Value* shifted = b.CreateSub(m.bits(x), m.integer(sqrt_half));
   Value* exponent = b.CreateSIToFP(b.CreateAShr(shifted, m.integer(23)), x->getType());
@@ -95,29 +58,89 @@ Value* emit_log(IRBuilder<>& b, bool fused, Value* x) {
   p = b.CreateFMul(b.CreateFMul(p, f), f2);
   p = m.fma(exponent, m.real(-2.12194440e-4), p);
   p = m.fma(f2, m.real(-0.5), p);
-  Value* out = m.fma(exponent, m.real(0.693359375), b.CreateFAdd(f, p));
+  if (addend) p = b.CreateFAdd(p, addend);
+  return m.fma(exponent, m.real(0.693359375), b.CreateFAdd(f, p));
+}
+
+// `out`, but -inf where x is `pole`, NaN below, and x itself where it is infinite or NaN.
+Value* with_log_limits(const LaneMath& m, Value* x, Value* is_pole, double pole, Value* out) {
+  IRBuilder<>& b = m.b;
   const double inf = std::numeric_limits<double>::infinity();
-  // Zero (and what counts as zero), negative numbers, infinity and NaN.
-  out = b.CreateSelect(b.CreateFCmpOLT(x, m.real(1.17549435e-38)), m.real(-inf), out);
-  out = b.CreateSelect(b.CreateFCmpOLT(x, m.real(0.0)),
+  out = b.CreateSelect(is_pole, m.real(-inf), out);
+  out = b.CreateSelect(b.CreateFCmpOLT(x, m.real(pole)),
                        m.real(std::numeric_limits<double>::quiet_NaN()), out);
-  Value* special = b.CreateOr(b.CreateFCmpOEQ(x, m.real(inf)), b.CreateFCmpUNO(x, x));
+  Value* special = b.CreateOr(b.CreateFCmpOEQ(x, m.real(inf)), m.is_nan(x));
   return b.CreateSelect(special, x, out);
+}
+
+}  // namespace
+
+Value* emit_log(IRBuilder<>& b, bool fused, Value* x) {
+  const LaneMath m(b, fused, x);
+  Value* out = log_of_normal(m, x, nullptr);
+  // What is smaller than the smallest normal number counts as zero.
+  return with_log_limits(m, x, b.CreateFCmpOLT(x, m.real(1.17549435e-38)), 0, out);
+}
+
+// log(u) + (1 + x - u) / u, where u is 1 + x rounded: what rounding took away comes back in the
+// first order. The difference is exact (Knuth 1998, section 4.2.2, theorem B).
+Value* emit_log1p(IRBuilder<>& b, bool fused, Value* x) {
+  const LaneMath m(b, fused, x);
+  Value* one = m.real(1.0);
+  Value* u = b.CreateFAdd(one, x);
+  Value* part = b.CreateFSub(u, one);
+  Value* lost = b.CreateFAdd(b.CreateFSub(one, b.CreateFSub(u, part)), b.CreateFSub(x, part));
+  Value* out = log_of_normal(m, u, b.CreateFDiv(lost, u));
+  return with_log_limits(m, x, b.CreateFCmpOEQ(x, m.real(-1.0)), -1, out);
 }
 
 // Near zero an odd polynomial (Cephes, S. Moshier), elsewhere 1 - 2 / (exp(2|x|) + 1).
 Value* emit_tanh(IRBuilder<>& b, bool fused, Value* x) {
-  const Math m(b, fused, x);
+  const LaneMath m(b, fused, x);
   Value* z = b.CreateFMul(x, x);
   Value* p = m.polynomial(z, {-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2,
                               1.33314422036e-1, -3.33332819422e-1});
   Value* small = m.fma(b.CreateFMul(p, z), x, x);
-  Value* size = b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x);
+  Value* size = m.absolute(x);
   Value* e = emit_exp(b, fused, b.CreateFAdd(size, size));
   Value* large = b.CreateFDiv(m.real(2.0), b.CreateFAdd(e, m.real(1.0)));
   large = b.CreateFSub(m.real(1.0), large);
-  large = b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, large, x);
+  large = m.with_sign_of(large, x);
   return b.CreateSelect(b.CreateFCmpOLT(size, m.real(0.625)), small, large);
+}
+
+// Near zero x + x p(x^2), elsewhere 1 - exp(-q(|x|)): p and q are minimax fits of erf(x)/x - 1 and of
+// -log(erfc(x)), within 2^-31 of erf and 2^-34 of 1. From 4 on erf is 1 in f32.
+Value* emit_erf(IRBuilder<>& b, bool fused, Value* x) {
+  const LaneMath m(b, fused, x);
+  Value* p = m.polynomial(b.CreateFMul(x, x),
+                          {8.3331958687e-5, -8.133944743e-4, 5.200257528e-3, -2.6859084742e-2,
+                           1.1283689809e-1, -3.7612633362e-1, 1.283791666e-1});
+  Value* small = m.fma(x, p, x);
+  Value* size = m.absolute(x);
+  Value* q = m.polynomial(m.at_most(size, 4.0),
+                          {2.125045758e-5, -4.3624618516e-4, 4.1796393361e-3, -2.5141835062e-2,
+                           1.0831446442e-1, 6.3331592326e-1, 1.129530134, -1.7782029846e-4});
+  Value* large = b.CreateFSub(m.real(1.0), emit_exp(b, fused, b.CreateFNeg(q)));
+  large = m.with_sign_of(large, x);
+  return b.CreateSelect(b.CreateFCmpOLT(size, m.real(0.9275)), small, large);
+}
+
+// Adding a number whose unit is 1 and taking it away rounds, halves to even; from there on every
+// number is an integer. No target needs a library for it, as it may for the intrinsic.
+Value* emit_round(IRBuilder<>& b, bool fused, Value* x) {
+  const LaneMath m(b, fused, x);
+  Value* unit = m.real(x->getType()->getScalarType()->isFloatTy() ? 0x1p23 : 0x1p52);
+  Value* size = m.absolute(x);
+  Value* nearest = m.with_sign_of(b.CreateFSub(b.CreateFAdd(size, unit), unit), x);
+  return b.CreateSelect(b.CreateFCmpOLT(size, unit), nearest, x);
+}
+
+Value* emit_floor(IRBuilder<>& b, bool fused, Value* x) {
+  const LaneMath m(b, fused, x);
+  Value* nearest = emit_round(b, fused, x);
+  Value* above = b.CreateFCmpOGT(nearest, x);
+  return b.CreateFSub(nearest, b.CreateSelect(above, m.real(1.0), m.real(0.0)));
 }
 
 }  // namespace sinter::compiler

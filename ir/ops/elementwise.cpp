@@ -1,9 +1,16 @@
-// Elementwise ops. Each states its meaning once as a scalar rule and its derivative as IR.
+// Arithmetic, comparison and choice. Each op states its meaning once as a scalar rule and its derivative as IR.
 #include "ir/ops/family.h"
 
 namespace sinter::ir {
 
 using S = std::span<const Scalar>;
+
+namespace {
+
+// The derivative of what is constant between its steps: 0, as in PyTorch, rather than an error.
+void flat(Vjp& g) { g.add(0, g.b.constant(0, g.operand(0).type())); }
+
+}  // namespace
 
 const OpDef op_add = {
     .name = "add",
@@ -68,54 +75,57 @@ const OpDef op_neg = {
     .scalar = [](ScalarBuilder&, S x, const Op&) { return -x[0]; },
 };
 
-const OpDef op_exp = {
-    .name = "exp",
-    .summary = "e to the power x",
+const OpDef op_abs = {
+    .name = "abs",
+    .summary = "x without its sign; the derivative at 0 is 0",
     .operands = 1,
     .traits = Trait::elementwise,
-    .infer = infer_float,
-    .vjp = [](Vjp& g) { g.add(0, g.cotangent() * g.result()); },
-    .scalar = [](ScalarBuilder&, S x, const Op&) { return exp(x[0]); },
+    .infer = infer_arithmetic,
+    .vjp = [](Vjp& g) {
+      const Expr x = g.operand(0), zero = g.b.scalar(0, x.type().dtype);
+      const Expr rising = select(less(zero, x), g.cotangent(), zero);
+      g.add(0, select(less(x, zero), -g.cotangent(), rising));
+    },
+    // 0 - x, because -x would make -0 of 0.
+    .scalar = [](ScalarBuilder& b, S x, const Op&) {
+      const Scalar zero = b.constant(0, x[0].dtype());
+      return b.select(b.compare(Prim::less_equal, x[0], zero), zero - x[0], x[0]);
+    },
 };
 
-const OpDef op_log = {
-    .name = "log",
-    .summary = "natural logarithm",
+const OpDef op_sign = {
+    .name = "sign",
+    .summary = "1 where x > 0, -1 where x < 0, else 0, of NaN too; the derivative is 0",
     .operands = 1,
     .traits = Trait::elementwise,
-    .infer = infer_float,
-    .vjp = [](Vjp& g) { g.add(0, g.cotangent() / g.operand(0)); },
-    .scalar = [](ScalarBuilder&, S x, const Op&) { return log(x[0]); },
+    .infer = infer_arithmetic,
+    .vjp = flat,
+    .scalar = [](ScalarBuilder& b, S x, const Op&) {
+      const DType dtype = x[0].dtype();
+      const Scalar zero = b.constant(0, dtype), one = b.constant(1, dtype);
+      const Scalar above = b.select(b.compare(Prim::less, zero, x[0]), one, zero);
+      return b.select(b.compare(Prim::less, x[0], zero), -one, above);
+    },
 };
 
-const OpDef op_sqrt = {
-    .name = "sqrt",
-    .summary = "square root",
+const OpDef op_floor = {
+    .name = "floor",
+    .summary = "the largest integer that is not above x; the derivative is 0",
     .operands = 1,
     .traits = Trait::elementwise,
     .infer = infer_float,
-    .vjp = [](Vjp& g) { g.add(0, 0.5 * g.cotangent() / g.result()); },
-    .scalar = [](ScalarBuilder&, S x, const Op&) { return sqrt(x[0]); },
+    .vjp = flat,
+    .scalar = [](ScalarBuilder&, S x, const Op&) { return floor(x[0]); },
 };
 
-const OpDef op_tanh = {
-    .name = "tanh",
-    .summary = "hyperbolic tangent",
+const OpDef op_round = {
+    .name = "round",
+    .summary = "the nearest integer, of two the even one; the derivative is 0",
     .operands = 1,
     .traits = Trait::elementwise,
     .infer = infer_float,
-    .vjp = [](Vjp& g) { g.add(0, g.cotangent() * (1.0 - g.result() * g.result())); },
-    .scalar = [](ScalarBuilder&, S x, const Op&) { return tanh(x[0]); },
-};
-
-const OpDef op_sigmoid = {
-    .name = "sigmoid",
-    .summary = "1 / (1 + exp(-x))",
-    .operands = 1,
-    .traits = Trait::elementwise,
-    .infer = infer_float,
-    .vjp = [](Vjp& g) { g.add(0, g.cotangent() * g.result() * (1.0 - g.result())); },
-    .scalar = [](ScalarBuilder&, S x, const Op&) { return 1.0 / (1.0 + exp(-x[0])); },
+    .vjp = flat,
+    .scalar = [](ScalarBuilder&, S x, const Op&) { return round(x[0]); },
 };
 
 const OpDef op_relu = {

@@ -75,9 +75,42 @@ std::vector<Row> arithmetic() {
       {OpKind::tanh, {real(-4, 4)}, kUnary, [](const Inputs& x) { return gelu(x[0]); }},
       {OpKind::sigmoid, {real(-8, 8)}, kUnary, [](const Inputs& x) { return sigmoid(x[0]); }},
       {OpKind::sigmoid, {real(-8, 8)}, kUnary, [](const Inputs& x) { return silu(x[0]); }},
-      {OpKind::log, {nonzero(0.1, 8)}, kUnary, [](const Inputs& x) { return softplus(x[0]); }},
+      {OpKind::softplus, {real(-30, 30)}, kUnary, [](const Inputs& x) { return softplus(x[0]); }},
       {OpKind::relu, {nonzero(0.1, 2)}, kUnary, [](const Inputs& x) { return relu(x[0]); }},
-      {OpKind::relu, {nonzero(0.1, 2)}, kUnary, [](const Inputs& x) { return abs(x[0]); }},
+  };
+}
+
+std::vector<Row> functions() {
+  const Domain angles = real(-20, 20), steps = real(-5, 5);
+  const Samples few = {"[n, 33]", "[5, 31]"};
+  return {
+      {OpKind::abs, {nonzero(0.1, 2)}, kUnary, [](const Inputs& x) { return abs(x[0]); }},
+      {OpKind::abs, {kWhole}, {"i64[n, 7]", "i32[17]"}, [](const Inputs& x) { return abs(x[0]); }},
+      // The result has no slope of its own: that of x stands beside it.
+      {OpKind::sign, {kAny}, kUnary, [](const Inputs& x) { return x[0] * sign(x[0]); }},
+      {OpKind::sign, {kWhole}, {"i64[n, 7]", "i32[17]"}, [](const Inputs& x) { return sign(x[0]); }},
+      {OpKind::floor, {steps}, kUnary, [](const Inputs& x) { return x[0] - floor(x[0]); }},
+      {OpKind::floor, {steps}, kUnary, [](const Inputs& x) { return x[0] * ceil(x[0]); }},
+      {OpKind::floor, {real(-1e7, 1e7)}, few, [](const Inputs& x) { return x[0] * floor(x[0]); }},
+      {OpKind::round, {steps}, kUnary, [](const Inputs& x) { return x[0] - round(x[0]); }},
+      {OpKind::round, {real(-1e7, 1e7)}, few, [](const Inputs& x) { return x[0] * round(x[0]); }},
+      {OpKind::sqrt, {real(0.01, 10)}, kUnary, [](const Inputs& x) { return rsqrt(x[0]); }},
+      {OpKind::sin, {angles}, kUnary, [](const Inputs& x) { return sin(x[0]); }},
+      {OpKind::sin, {real(-1e30, 1e30)}, few, [](const Inputs& x) { return sin(x[0]); }},
+      {OpKind::cos, {angles}, kUnary, [](const Inputs& x) { return cos(x[0]); }},
+      {OpKind::cos, {real(-1e30, 1e30)}, few, [](const Inputs& x) { return cos(x[0]); }},
+      {OpKind::erf, {real(-3, 3)}, kUnary, [](const Inputs& x) { return erf(x[0]); }},
+      {OpKind::erf, {real(-0.01, 0.01)}, few, [](const Inputs& x) { return erf(x[0]); }},
+      {OpKind::pow,
+       {real(0.1, 4), real(-3, 3)},
+       kBinary,
+       [](const Inputs& x) { return pow(x[0], x[1]); }},
+      {OpKind::pow, {real(0.1, 4)}, kUnary, [](const Inputs& x) { return pow(x[0], 2.5); }},
+      // Whole exponents of negative numbers.
+      {OpKind::pow,
+       {real(-4, -0.1)},
+       {"[n, 7]", "[17]", "[n, 33]"},
+       [](const Inputs& x) { return pow(x[0], round(x[0])); }},
   };
 }
 
@@ -106,6 +139,20 @@ std::vector<Row> choices() {
        {distinct(), real(-1, 1)},
        kBinary,
        [](const Inputs& x) { return maximum(x[0], x[1]); }},
+      {OpKind::select,
+       {real(-2, 2)},
+       kUnary,
+       [](const Inputs& x) { return clamp(x[0], -0.75, 1.25); }},
+      {OpKind::equal, {few, few}, compared, [](const Inputs& x) { return not_equal(x[0], x[1]); }},
+      {OpKind::less, {few, few}, compared, [](const Inputs& x) { return logical_and(x[0], x[1]); }},
+      {OpKind::less_equal,
+       {flags(), flags()},
+       {"bool[n, 7], bool[n, 7]", "bool[5, 31], bool[31]", "bool[n, 33], bool[]"},
+       [](const Inputs& x) { return logical_or(x[0], x[1]); }},
+      {OpKind::equal,
+       {flags(), flags()},
+       {"bool[n, 7], bool[n, 7]", "bool[5, 31], bool[31]", "bool[n, 33], bool[]"},
+       [](const Inputs& x) { return logical_xor(x[0], x[1]); }},
       {OpKind::cast,
        {real(-100, 100)},
        {"[n, 7], i64[n, 7]", "[17], i32[17]", "[n, 33], f64[n, 33]", "f64[n, 5], f32[n, 5]",
@@ -364,7 +411,7 @@ std::vector<Row> losses() {
 const std::vector<Row>& op_rows() {
   static const std::vector<Row> rows = [] {
     std::vector<Row> all;
-    for (auto part : {arithmetic, choices, sources, shapes, reductions, products, losses,
+    for (auto part : {arithmetic, functions, choices, sources, shapes, reductions, products, losses,
                       sampled_rows}) {
       const std::vector<Row> more = part();
       all.insert(all.end(), more.begin(), more.end());

@@ -49,7 +49,7 @@ Module module_with_every_op() {
   b.set_name_hint("");
   b.set_loc({});
   const Expr a = b.apply(OpKind::relu, {h}), t = b.apply(OpKind::tanh, {a * 0.5 - 1.0});
-  const Expr s = b.apply(OpKind::sigmoid, {exp(-t) / (log(sqrt(a)) + 2.0)});
+  const Expr s = b.apply(OpKind::sigmoid, {pow(exp(-t), a) / (log(sqrt(a)) + 2.0)});
   // Elementwise ops of one operand need no line of their own.
   for (OpKind kind : all_ops()) {
     const OpDef& d = def(kind);

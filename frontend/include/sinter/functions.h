@@ -15,34 +15,58 @@ namespace sinter {
 
 // Every function throws Error with the shapes and the caller's line if its operands do not fit.
 
-/// e^x, elementwise; floats.
+// Element by element; functions of several operands broadcast them as NumPy does. Where floats are
+// asked for, f32 and f64. docs/accuracy.md has the errors of f32 results.
+
+/// abs(x); its derivative at 0 is 0. Numbers.
+Value abs(const Operand& x);
+/// 1, -1 or 0 by the sign of x; 0 of NaN, as in PyTorch. Numbers; the derivative is 0.
+Value sign(const Operand& x);
+/// The largest integer that is not above x, and the smallest that is not below. Floats; the
+/// derivative is 0.
+Value floor(const Operand& x);
+Value ceil(const Operand& x);
+/// The nearest integer, of two the even one (0.5 becomes 0, 1.5 becomes 2). Floats; the derivative
+/// is 0.
+Value round(const Operand& x);
+/// e^x; floats.
 Value exp(const Operand& x);
-/// Natural logarithm, elementwise; floats.
+/// Natural logarithm; floats.
 Value log(const Operand& x);
-/// Square root, elementwise; floats.
+/// Square root; floats.
 Value sqrt(const Operand& x);
-/// Hyperbolic tangent, elementwise; floats.
+/// 1 / sqrt(x); floats.
+Value rsqrt(const Operand& x);
+/// x to a power that is computed too, as C's pow: NaN where x < 0 and the exponent is no integer, 1
+/// where the exponent is 0. Floats.
+Value pow(const Operand& x, const Operand& exponent);
+/// x to a constant power. Integers up to 64 (negative ones too) multiply, 0.5 is sqrt, anything
+/// else is pow of two values.
+Value pow(const Operand& x, double exponent);
+/// Sine and cosine of x radians; floats.
+Value sin(const Operand& x);
+Value cos(const Operand& x);
+/// 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x; floats.
+Value erf(const Operand& x);
+/// Hyperbolic tangent; floats.
 Value tanh(const Operand& x);
-/// 1 / (1 + exp(-x)), elementwise; floats.
+/// 1 / (1 + exp(-x)); floats.
 Value sigmoid(const Operand& x);
+/// log(1 + e^x), which does not overflow before x does; floats.
+Value softplus(const Operand& x);
 /// x where x > 0, else 0; NaN stays NaN and the derivative at 0 is 0. Floats.
 Value relu(const Operand& x);
 /// x * sigmoid(x). Source: Elfwing, Uchibe, Doya 2018 (SiLU).
 Value silu(const Operand& x);
 /// 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Source: Hendrycks, Gimpel 2016, tanh form.
 Value gelu(const Operand& x);
-/// log(1 + e^x) as max(x, 0) + log(1 + e^-abs(x)), which does not overflow.
-Value softplus(const Operand& x);
-/// abs(x), elementwise; its derivative at 0 is 0.
-Value abs(const Operand& x);
 /// The larger of two, elementwise with broadcasting; NaN if either is. Among equals the gradient
 /// goes to `a`.
 Value maximum(const Operand& a, const Operand& b);
 /// The smaller of two; as maximum.
 Value minimum(const Operand& a, const Operand& b);
-/// x to a constant power. Integers up to 64 (negative ones too) multiply, 0.5 is sqrt, anything
-/// else is exp(exponent log(x)), which is NaN for x < 0.
-Value pow(const Operand& x, double exponent);
+/// x held between low and high: minimum(maximum(x, low), high). On the bounds x has the gradient.
+Value clamp(const Operand& x, const Operand& low, const Operand& high);
 
 /// Elementwise comparisons with broadcasting; operands of one dtype, the result is bool.
 Value equal(const Operand& a, const Operand& b);
@@ -51,6 +75,13 @@ Value less_equal(const Operand& a, const Operand& b);
 /// b < a and b <= a.
 Value greater(const Operand& a, const Operand& b);
 Value greater_equal(const Operand& a, const Operand& b);
+/// Whether they differ, as NaN does from itself.
+Value not_equal(const Operand& a, const Operand& b);
+/// Logic on bools, with broadcasting; of numbers, 0 is false and all others are true.
+Value logical_not(const Operand& x);
+Value logical_and(const Operand& a, const Operand& b);
+Value logical_or(const Operand& a, const Operand& b);
+Value logical_xor(const Operand& a, const Operand& b);
 /// a where the condition (bool) holds, else b; all three broadcast.
 Value where(const Operand& condition, const Operand& a, const Operand& b);
 /// The name of `where` in the IR.
