@@ -82,6 +82,10 @@ ir::ValueId Recording::add_global(const std::string& name, const void* identity,
 }
 
 ir::ValueId Recording::parameter(const nn::Parameter& p) {
+  if (stand_ins != nullptr) {
+    const auto other = stand_ins->find(p.identity());
+    if (other != stand_ins->end() && !other->second.same_as(p)) return parameter(other->second);
+  }
   for (size_t i = 0; i < globals.size(); ++i) {
     if (globals[i].identity == p.identity()) {
       return module.global_value(func(), static_cast<int>(i));
@@ -145,7 +149,13 @@ void merge(const std::shared_ptr<Recording>& from, const std::shared_ptr<Recordi
     at(source.args[i]) = to->capture(from->arguments[i].tensor);
   }
   for (size_t i = 0; i < from->globals.size(); ++i) {
-    const GlobalBinding& global = from->globals[i];
+    GlobalBinding global = from->globals[i];
+    if (to->stand_ins != nullptr) {
+      const auto other = to->stand_ins->find(global.identity);
+      if (other != to->stand_ins->end()) {
+        global = {other->second.identity(), other->second.value()};
+      }
+    }
     ir::ValueId found;
     for (size_t k = 0; k < to->globals.size() && !found.valid(); ++k) {
       if (to->globals[k].identity == global.identity) {

@@ -85,6 +85,8 @@ class Recording : public Recorded {
   bool training = false;
   std::vector<Frame> frames{Frame{}};
   std::vector<Call> calls;
+  // By identity: parameters that take the place of others, while that part of a race is recorded.
+  const std::map<const void*, nn::Parameter>* stand_ins = nullptr;
 
   Frame& frame() { return frames.back(); }
   // The line and path that an op recorded now gets, if its operand comes from `at`.

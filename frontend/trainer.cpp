@@ -361,6 +361,11 @@ double Trainer::metric(const std::string& name) const {
   throw error.help("it has {}", names);
 }
 
+double Trainer::metric(size_t index, size_t batch) const {
+  SINTER_CHECK(index < impl_->metrics.size() && batch < impl_->losses.size());
+  return read(impl_->results[index + 1], static_cast<int64_t>(batch));
+}
+
 Tensor Trainer::predict(const Tensor& input, const std::source_location& at) {
   Impl& m = *impl_;
   Input::check_batch("x", input, at);

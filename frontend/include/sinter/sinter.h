@@ -1,6 +1,5 @@
 #pragma once
 
-// Everything a program needs: #include <sinter/sinter.h>, namespace st = sinter.
 #include <sinter/activations.h>
 #include <sinter/callbacks.h>
 #include <sinter/data_loader.h>
@@ -19,6 +18,7 @@
 #include <sinter/optim.h>
 #include <sinter/optim_combine.h>
 #include <sinter/permutation.h>
+#include <sinter/race.h>
 #include <sinter/random.h>
 #include <sinter/safetensors.h>
 #include <sinter/saved_net.h>

@@ -109,6 +109,8 @@ class Trainer {
   /// A metric of the last step(), steps() (its mean over the rows seen) or evaluate(). Error with
   /// the names there are.
   double metric(const std::string& name) const;
+  /// The metric at `index` of the options, in one mini-batch of the last step() or steps().
+  double metric(size_t index, size_t batch) const;
 
   /// The net's output for any number of rows, computed in pieces of B. Does not train.
   Tensor predict(const Tensor& x, const std::source_location& at = std::source_location::current());
