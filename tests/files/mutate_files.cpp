@@ -6,6 +6,7 @@
 //
 // The same seed gives the same variants; one that fails is kept, and its path printed.
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -304,6 +305,7 @@ bool run(const Format& format, int count, uint64_t seed, const std::string& path
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   fmt::print("{:10} {} variants, {} refused, at most {} KiB and {:.0f} ms, {:.1f} s in all\n",
              format.name, count, refused, most_memory / 1024, 1e3 * slowest, seconds);
+  std::fflush(stdout);
   // Of an unbroken file nothing is refused, of nothing but broken ones nearly all.
   return refused > count / 4 && refused < count;
 }
