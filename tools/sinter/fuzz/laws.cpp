@@ -247,7 +247,7 @@ const Law kLaws[] = {
     {"x w^T = sum of products", matrix_and_two,
      [](X x) { return times_transposed(x[0], x[1]); },
      [](X x) {
-       const Shape &a = x[0].type().shape, &b = x[1].type().shape;
+       const Shape a = x[0].type().shape, b = x[1].type().shape;
        return sum(reshape(x[0], {a[0], Dim{1}, a[1]}) * reshape(x[1], {Dim{1}, b[0], b[1]}), {2},
                   false);
      }},
@@ -260,7 +260,7 @@ const Law kLaws[] = {
     {"cross_entropy = -mean of the label's log_softmax", logits_and_labels,
      [](X x) { return loss(OpKind::cross_entropy, x[0], x[1]); },
      [](X x) {
-       const Shape& s = x[0].type().shape;
+       const Shape s = x[0].type().shape;
        const Expr rows = x[0].builder().extent({s[0]}, x[0].type().dtype);
        return -total(log_softmax(x[0]) * one_hot(x[1], s[1], x[0].type().dtype)) / rows;
      }},
@@ -270,7 +270,7 @@ const Law kLaws[] = {
     {"gather(table, i) = one_hot(i) table", table_and_rows,
      [](X x) { return x[0].builder().apply(OpKind::gather, x); },
      [](X x) {
-       const Type& table = x[0].type();
+       const Type table = x[0].type();
        return contraction(one_hot(x[1], table.shape[0], table.dtype), x[0], {1}, {0});
      }},
 };
