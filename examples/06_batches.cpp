@@ -25,8 +25,7 @@ int main() {
 
   for (int batch_size : {5, 8}) {
     // Two threads read ahead; the batches would be the same without them.
-    st::DataLoader loader(dataset,
-                          {.batch_size = batch_size, .shuffle = true, .num_workers = 2});
+    st::DataLoader loader(dataset, {.batch_size = batch_size, .shuffle = true, .num_workers = 2});
     for (int epoch = 0; epoch < 3; ++epoch) {
       // Each loop is one epoch: all ten pairs, in an order of its own.
       for (auto [step, batch_x, batch_y] : loader) {

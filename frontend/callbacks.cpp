@@ -39,7 +39,8 @@ void EarlyStopping::on_fit_begin(Fit&) {
 
 void EarlyStopping::on_epoch_end(Fit& fit) {
   const double value = fit.value(options_.monitor);
-  const double margin = options_.better == Better::smaller ? -options_.min_delta : options_.min_delta;
+  const double margin =
+      options_.better == Better::smaller ? -options_.min_delta : options_.min_delta;
   if (improves(options_.better, value, best_ + margin)) {
     best_ = value;
     best_epoch_ = fit.epoch;
@@ -92,7 +93,8 @@ void ReduceLROnPlateau::on_fit_begin(Fit&) {
 
 void ReduceLROnPlateau::on_epoch_end(Fit& fit) {
   const double value = fit.value(options_.monitor);
-  const double change = options_.better == Better::smaller ? -options_.threshold : options_.threshold;
+  const double change =
+      options_.better == Better::smaller ? -options_.threshold : options_.threshold;
   const double bound = std::isinf(best_) ? best_ : best_ * (1 + change);
   if (improves(options_.better, value, bound)) {
     best_ = value;

@@ -1,5 +1,3 @@
-#include <sinter/finite_check.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -8,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <sinter/finite_check.h>
 #include <sinter/npy.h>
 
 #include "compiler/pipeline.h"
@@ -88,10 +87,9 @@ ir::Module differentiated(const Recorded& step, int64_t rows) {
   compiler::Options options;
   options.max_batch = rows;
   ir::Module work = step.module, out;
-  compiler::run_pipeline(work, options,
-                         [&](std::string_view stage, const ir::Module& now, bool) {
-                           if (stage == "differentiate") out = now;
-                         });
+  compiler::run_pipeline(work, options, [&](std::string_view stage, const ir::Module& now, bool) {
+    if (stage == "differentiate") out = now;
+  });
   return out;
 }
 
@@ -99,7 +97,8 @@ ir::Module differentiated(const Recorded& step, int64_t rows) {
 std::string number(double x) { return std::isnan(x) ? "nan" : fmt::format("{}", x); }
 
 Error message(const NonFinite& found, bool known, float loss) {
-  const std::string what = std::isfinite(loss) ? "a weight" : fmt::format("the loss ({})", number(loss));
+  const std::string what =
+      std::isfinite(loss) ? "a weight" : fmt::format("the loss ({})", number(loss));
   if (!known) {
     return Error("{} is not finite at step {}, but the interpreter finds only finite numbers", what,
                  found.step)
@@ -152,12 +151,12 @@ void FiniteCheck::keep(Trainer& trainer, const Tensor& x, const Tensor& y,
                        const std::source_location& at) {
   trainer.record(x, y, at);
   const std::vector<detail::GlobalBinding>& globals = trainer.recorded().globals;
-  const bool same = before_.size() == globals.size() &&
-                    std::equal(globals.begin(), globals.end(), before_.begin(),
-                               [](const detail::GlobalBinding& g, const Tensor& kept) {
-                                 return g.tensor.dtype() == kept.dtype() &&
-                                        g.tensor.shape() == kept.shape();
-                               });
+  const bool same =
+      before_.size() == globals.size() &&
+      std::equal(globals.begin(), globals.end(), before_.begin(),
+                 [](const detail::GlobalBinding& g, const Tensor& kept) {
+                   return g.tensor.dtype() == kept.dtype() && g.tensor.shape() == kept.shape();
+                 });
   if (!same) {
     before_.clear();
     for (const detail::GlobalBinding& g : globals) before_.push_back(g.tensor.clone());

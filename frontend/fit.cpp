@@ -1,10 +1,9 @@
-#include <sinter/fit.h>
-
 #include <algorithm>
 
 #include <fmt/format.h>
 
 #include <sinter/error.h>
+#include <sinter/fit.h>
 
 #include "frontend/progress.h"
 #include "runtime/file_io.h"

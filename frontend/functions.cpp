@@ -81,6 +81,13 @@ Value cross_entropy(const Operand& logits, const Operand& labels, CrossEntropyOp
   }
   Recorder r({&logits, &labels});
   const Expr x = r[0], y = r[1];
+  for (const ir::Op& op : r.builder().func().body) {
+    if (op.result != x.id() || op.kind != OpKind::softmax) continue;
+    throw Error("cross_entropy takes logits but receives the result of softmax")
+        .at(r.loc().source())
+        .note("it computes log(softmax(logits)) itself; on probabilities it would learn slowly")
+        .help("leave softmax out of forward(), and apply it to what predict() gives");
+  }
   const Value out =
       r.done(r.builder().apply(OpKind::cross_entropy, {x, y},
                                {{"reduction", std::string(name_of(options.reduction))},

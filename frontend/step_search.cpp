@@ -113,8 +113,8 @@ class Search {
     NonFinite out;
     out.value = ir::Printer(module_, func_).value(v);
     const Array<T>& values = at(v);
-    const auto bad = std::find_if(values.f.begin(), values.f.end(),
-                                  [](T x) { return !std::isfinite(x); });
+    const auto bad =
+        std::find_if(values.f.begin(), values.f.end(), [](T x) { return !std::isfinite(x); });
     out.element = static_cast<double>(*bad);
     auto rest = static_cast<int64_t>(bad - values.f.begin());
     out.index.resize(values.dims.size());
@@ -142,9 +142,8 @@ std::optional<NonFinite> find_non_finite(const ir::Module& module,
                                          const std::vector<Tensor>& arguments,
                                          const std::vector<Tensor>& globals, int64_t n) {
   const ir::Func& func = module.funcs.front();
-  const bool wide = std::any_of(func.values.begin(), func.values.end(), [](const auto& info) {
-    return info.type.dtype == DType::f64;
-  });
+  const bool wide = std::any_of(func.values.begin(), func.values.end(),
+                                [](const auto& info) { return info.type.dtype == DType::f64; });
   return wide ? Search<double>(module, arguments, globals, n).run()
               : Search<float>(module, arguments, globals, n).run();
 }

@@ -75,9 +75,8 @@ void place(const Tensor& row, int64_t i, Tensor& batch) {
 
 void check_row(const Tensor& batch, int64_t batch_sample, const Tensor& row, int64_t sample,
                const char* name, const SourceLoc& at) {
-  if (row.dtype() == batch.dtype() &&
-      std::equal(batch.shape().begin() + 1, batch.shape().end(), row.shape().begin(),
-                 row.shape().end()))
+  if (row.dtype() == batch.dtype() && std::equal(batch.shape().begin() + 1, batch.shape().end(),
+                                                 row.shape().begin(), row.shape().end()))
     return;
   throw Error("sample {} of the data set has {} : {} but sample {} has {}{}", sample, name,
               row.type_string(), batch_sample, batch.dtype(), shape_to_string(row_shape(batch)))

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <source_location>
+#include <span>
 
 #include <sinter/dataset.h>
 #include <sinter/error.h>

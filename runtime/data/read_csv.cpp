@@ -1,5 +1,5 @@
-// A first pass over the text finds the columns, their kinds and categories, a second one fills them,
-// so that no field is kept as a string of its own.
+// A first pass over the text finds the columns, their kinds and categories, a second one fills
+// them, so that no field is kept as a string of its own.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -33,7 +33,8 @@ std::optional<double> number(std::string_view text) {
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (end != text.data() + text.size() || code == std::errc::invalid_argument) return std::nullopt;
   // Too large or too small: what strtod makes of it, infinity or (almost) zero.
-  if (code == std::errc::result_out_of_range) return std::strtod(std::string(text).c_str(), nullptr);
+  if (code == std::errc::result_out_of_range)
+    return std::strtod(std::string(text).c_str(), nullptr);
   return value;
 }
 
@@ -92,10 +93,10 @@ class TableBuilder {
         ++count;
       }
       if (count != columns)
-        throw Error("{}: the record has {} fields but the first one has {}",
-                    reader.place(line, 1), count, columns)
-            .help("a field with {} in it is quoted", options_.separator == ',' ? "a comma"
-                                                                               : "a separator");
+        throw Error("{}: the record has {} fields but the first one has {}", reader.place(line, 1),
+                    count, columns)
+            .help("a field with {} in it is quoted",
+                  options_.separator == ',' ? "a comma" : "a separator");
       if (!heading && ++row_ > std::numeric_limits<int32_t>::max())
         throw Error("{} has more than 2^31 records", path_).help("read it in parts");
       heading = false;

@@ -76,7 +76,8 @@ const std::vector<std::string>& Table::categories(std::string_view name) const {
 const std::vector<int32_t>& Table::codes(std::string_view name) const {
   const Column& c = column(name);
   if (c.text) return c.codes;
-  throw Error("the column {} holds numbers, not categories", name).help("use numbers(\"{}\")", name);
+  throw Error("the column {} holds numbers, not categories", name)
+      .help("use numbers(\"{}\")", name);
 }
 
 double Table::mean(std::string_view name) const {
@@ -103,7 +104,8 @@ double Table::median(std::string_view name) const {
 Table& Table::fill_missing(std::string_view name, double value) {
   numbers(name);
   std::vector<double>& values = column(name).numbers;
-  std::replace_if(values.begin(), values.end(), [](double x) { return std::isnan(x); }, value);
+  std::replace_if(
+      values.begin(), values.end(), [](double x) { return std::isnan(x); }, value);
   return *this;
 }
 
@@ -148,7 +150,8 @@ Table& Table::one_hot(std::string_view name) {
     ones.push_back(std::move(c));
   }
   const auto place = columns_.erase(at);
-  columns_.insert(place, std::make_move_iterator(ones.begin()), std::make_move_iterator(ones.end()));
+  columns_.insert(place, std::make_move_iterator(ones.begin()),
+                  std::make_move_iterator(ones.end()));
   return *this;
 }
 

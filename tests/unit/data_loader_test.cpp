@@ -147,10 +147,13 @@ TEST_CASE("workers change nothing", "[loader]") {
   for (int64_t batch : {1, 7, 32}) {
     std::vector<Epoch> alone;
     for (int workers : {0, 1, 2, 4}) {
-      DataLoader samples(Slow(45), {.batch_size = batch, .shuffle = true, .num_workers = workers,
-                                    .prefetch = workers == 2 ? 1 : 3, .seed = 1});
-      DataLoader tensors(pairs(45), {.batch_size = batch, .shuffle = true, .num_workers = workers,
-                                     .seed = 1});
+      DataLoader samples(Slow(45), {.batch_size = batch,
+                                    .shuffle = true,
+                                    .num_workers = workers,
+                                    .prefetch = workers == 2 ? 1 : 3,
+                                    .seed = 1});
+      DataLoader tensors(pairs(45),
+                         {.batch_size = batch, .shuffle = true, .num_workers = workers, .seed = 1});
       std::vector<Epoch> epochs;
       for (int i = 0; i < 3; ++i) {
         epochs.push_back(read(samples));
@@ -164,8 +167,8 @@ TEST_CASE("workers change nothing", "[loader]") {
 
 TEST_CASE("a loop that is left early ends its epoch", "[loader]") {
   for (int workers : {0, 3}) {
-    DataLoader loader(Slow(40), {.batch_size = 4, .shuffle = true, .num_workers = workers,
-                                 .seed = 2});
+    DataLoader loader(Slow(40),
+                      {.batch_size = 4, .shuffle = true, .num_workers = workers, .seed = 2});
     DataLoader whole(Slow(40), {.batch_size = 4, .shuffle = true, .seed = 2});
     read(whole);
     const Epoch second = read(whole);

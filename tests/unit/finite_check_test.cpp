@@ -26,8 +26,8 @@ struct Net : nn::Module {
 // Runs `steps` steps on x and then one on `bad`; what is thrown there.
 NonFinite run(Net& net, double lr, int steps, const Tensor& x, const Tensor& bad,
               FiniteCheckOptions options = {}, std::string* text = nullptr) {
-  Trainer trainer(net, [](Value p, Value y) { return mean(p) + 0 * mean(y); },
-                  optim::SGD{.lr = lr});
+  Trainer trainer(
+      net, [](Value p, Value y) { return mean(p) + 0 * mean(y); }, optim::SGD{.lr = lr});
   FiniteCheck check(std::move(options));
   const Tensor y = ones({x.size(0), 1});
   for (int i = 0; i < steps; ++i) CHECK(std::isfinite(check.step(trainer, x, y)));
@@ -97,7 +97,8 @@ TEST_CASE("an infinity that harms nobody is passed over", "[finite]") {
     const Value masked = where(less(v, 0), 0.0, log(v));
     return masked + sqrt(v + 1);
   });
-  Trainer trainer(net, [](Value p, Value) { return mean(p); }, optim::SGD{.lr = 0});
+  Trainer trainer(
+      net, [](Value p, Value) { return mean(p); }, optim::SGD{.lr = 0});
   CHECK(run(net, 0, 1, x, bad).op == "sqrt");
 }
 
@@ -138,8 +139,7 @@ TEST_CASE("a replay file runs the step again", "[finite]") {
   const ir::Func& func = module.funcs.front();
   std::vector<Tensor> tensors;
   std::vector<void*> buffers;
-  for (ir::ValueId v : func.args)
-    tensors.push_back(load_npy(folder + "/" + func[v].name + ".npy"));
+  for (ir::ValueId v : func.args) tensors.push_back(load_npy(folder + "/" + func[v].name + ".npy"));
   for (const ir::Global& g : module.globals)
     tensors.push_back(load_npy(folder + "/" + g.name + ".npy"));
   tensors.push_back(full({}, 1.0));
@@ -159,7 +159,8 @@ TEST_CASE("a check is a callback of fit", "[finite]") {
   Trainer trainer(net, mse_loss, optim::SGD{.lr = 1e6});
   DataLoader loader(TensorDataset(x, x), {.batch_size = 8, .shuffle = true, .seed = 1});
   try {
-    fit(trainer, loader, {.epochs = 50, .callbacks = {FiniteCheck()}, .progress = Progress::silent});
+    fit(trainer, loader,
+        {.epochs = 50, .callbacks = {FiniteCheck()}, .progress = Progress::silent});
     FAIL("a rate of a million went well");
   } catch (const NonFiniteError& error) {
     CHECK(error.report().step > 0);

@@ -82,8 +82,7 @@ TEST_CASE("validation and metrics are in the history", "[fit]") {
   const Tensor x = cat({normal(full({60, 2}, 2), 1), normal(full({60, 2}, -2), 1)});
   const Tensor y = cat({zeros({60}, DType::i64), ones({60}, DType::i64)});
   nn::Sequential net{nn::Linear(2, 8), nn::ReLU(), nn::Linear(8, 2)};
-  Trainer trainer(net, cross_entropy, optim::SGD{.lr = 0.1},
-                  {.metrics = {{"accuracy", accuracy}}});
+  Trainer trainer(net, cross_entropy, optim::SGD{.lr = 0.1}, {.metrics = {{"accuracy", accuracy}}});
   DataLoader loader(TensorDataset(x, y), {.batch_size = 50, .shuffle = true});
   FitOptions options = quiet(10);
   options.validation = {x, y};
@@ -144,8 +143,7 @@ TEST_CASE("schedules reach the step and never recompile", "[fit]") {
     void on_batch_end(Fit& f) override { seen.push_back(f.trainer.lr()); }
   };
   const OneCycleLR cycle{.max_lr = 0.2, .total_steps = 64};
-  fit(trainer, data.loader,
-      quiet(2, {LearningRate(cycle, {.every = Every::batch}), Watch(seen)}));
+  fit(trainer, data.loader, quiet(2, {LearningRate(cycle, {.every = Every::batch}), Watch(seen)}));
   REQUIRE(seen.size() == 64);
   for (size_t t = 0; t < 64; ++t) CHECK(seen[t] == cycle(0, int64_t(t)));
   CHECK(trainer.compile_count() == 1);
@@ -161,18 +159,22 @@ TEST_CASE("the rate falls on a plateau", "[fit]") {
   Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.0});
   // With a rate of 0 nothing improves; PyTorch reduces when more than `patience` epochs went by.
   trainer.set_lr(1e-30);
-  const ReduceLROnPlateau plateau(
-      {.monitor = "loss", .factor = 0.5, .patience = 2, .threshold = 1e-3, .cooldown = 1,
-       .min_lr = 2e-31});
+  const ReduceLROnPlateau plateau({.monitor = "loss",
+                                   .factor = 0.5,
+                                   .patience = 2,
+                                   .threshold = 1e-3,
+                                   .cooldown = 1,
+                                   .min_lr = 2e-31});
   const History history = fit(trainer, data.loader, quiet(14, {plateau}));
-  const std::vector<double> expected{1,   1,   1,    1,    0.5,  0.5,  0.5,
+  const std::vector<double> expected{1,   1,    1,    1,    0.5,  0.5, 0.5,
                                      0.5, 0.25, 0.25, 0.25, 0.25, 0.2, 0.2};
-  for (size_t i = 0; i < expected.size(); ++i) CHECK(history["lr"][i] * 1e30 == Approx(expected[i]));
+  for (size_t i = 0; i < expected.size(); ++i)
+    CHECK(history["lr"][i] * 1e30 == Approx(expected[i]));
 }
 
 TEST_CASE("training resumes in the middle of an epoch, with its schedule", "[fit]") {
-  const auto schedule = LearningRate(CosineAnnealingLR{.t_max = 128},
-                                     {.every = Every::batch, .initial = 0.1});
+  const auto schedule =
+      LearningRate(CosineAnnealingLR{.t_max = 128}, {.every = Every::batch, .initial = 0.1});
   Parabola whole, parts;
   manual_seed(3);
   Net net;

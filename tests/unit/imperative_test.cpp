@@ -28,7 +28,8 @@ nn::Sequential make_net() {
 TEST_CASE("the three calls are the one compiled step", "[imperative]") {
   const Tensor x = linspace(-1, 1, 100).unsqueeze(1), y = eval(pow(x, 2));
   nn::Sequential net = make_net(), same = make_net();
-  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.2}), plain(same, mse_loss, optim::SGD{.lr = 0.2});
+  Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.2}),
+      plain(same, mse_loss, optim::SGD{.lr = 0.2});
   Imperative optimizer(trainer);
   for (int t = 0; t < 30; ++t) {
     Loss loss = optimizer.loss(x, y);

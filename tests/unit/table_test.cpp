@@ -47,7 +47,8 @@ TEST_CASE("columns are numbers or text, by name", "[table]") {
 }
 
 TEST_CASE("quotes protect separators, line ends and quotes", "[table]") {
-  const Table t = Table::parse_csv("a,b\n\"x, y\",\"one\ntwo\"\n\"say \"\"hi\"\"\",\"\"\"\"\n\"3\",4");
+  const Table t =
+      Table::parse_csv("a,b\n\"x, y\",\"one\ntwo\"\n\"say \"\"hi\"\"\",\"\"\"\"\n\"3\",4");
   CHECK(t.rows() == 3);
   CHECK(t.categories("a") == Words{"3", "say \"hi\"", "x, y"});
   CHECK(t.categories("b") == Words{"\"", "4", "one\ntwo"});
@@ -56,7 +57,9 @@ TEST_CASE("quotes protect separators, line ends and quotes", "[table]") {
 
 TEST_CASE("line ends, a byte order mark and empty lines are as files have them", "[table]") {
   for (const char* text : {"a,b\n1,2\n3,4\n", "a,b\r\n1,2\r\n3,4\r\n", "a,b\r1,2\r3,4",
-                           "\xEF\xBB\xBF" "a,b\n\n1,2\n\n\n3,4\n\n", "a;b\n1;2\n3;4"}) {
+                           "\xEF\xBB\xBF"
+                           "a,b\n\n1,2\n\n\n3,4\n\n",
+                           "a;b\n1;2\n3;4"}) {
     CsvOptions options;
     if (std::string(text).find(';') != std::string::npos) options.separator = ';';
     const Table t = Table::parse_csv(text, "a.csv", options);
@@ -125,7 +128,8 @@ TEST_CASE("a broken file is refused with line and column", "[table]") {
   CHECK(csv_error("a,b\n1,5\" pipe\n") ==
         "a.csv:2:4: a quote inside a field that does not begin with one");
   CHECK(csv_error("a,b,a\n1,2,3\n") == "a.csv:1:5: there are two columns named a");
-  CHECK(csv_error("\xFF\xFE" "a\0") == "a.csv is UTF-16 text");
+  CHECK(csv_error("\xFF\xFE"
+                  "a\0") == "a.csv is UTF-16 text");
   CHECK(message([] { Table::from_csv("/nowhere/a.csv"); }).find("/nowhere/a.csv") !=
         std::string::npos);
 }

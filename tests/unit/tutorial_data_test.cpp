@@ -1,5 +1,7 @@
 // What the tutorial does with tensors before and after training: draw, join, slice, classify.
 #include <cmath>
+#include <map>
+#include <regex>
 
 #include <catch2/catch.hpp>
 
@@ -64,6 +66,55 @@ TEST_CASE("softmax, argmax, slices and squeeze work on tensors at hand", "[tutor
   CHECK(equal(logits.rows(0, 1).squeeze(), Tensor{1, 2, 3}));
   CHECK(equal(eval(squeeze(logits.narrow(1, 1, 1), 1)), Tensor{2, 0}));
   CHECK_THROWS_AS(cat({logits, ones({2, 3}, DType::i64)}), Error);
+}
+
+TEST_CASE("softmax before cross_entropy is refused", "[tutorial]") {
+  const Tensor logits{{1, 2, 3}}, labels = Tensor::of<int64_t>({1});
+  CHECK_THROWS_AS(cross_entropy(softmax(logits, 1), labels), Error);
+  CHECK(std::isfinite(eval(cross_entropy(logits * 1e4f, labels)).item()));
+}
+
+namespace {
+
+struct Net : nn::Module {
+  nn::Linear hidden{1, 10}, predict{10, 1};
+  Net() {
+    add("hidden", hidden);
+    add("predict", predict);
+  }
+  Value forward(Value x) override { return predict(relu(hidden(x))); }
+};
+
+// IR text with its names numbered in order of appearance, without source lines and kernel names.
+std::string nameless(std::string text) {
+  text = std::regex_replace(text, std::regex(R"( loc\([^)]*\)| \{name = "[^"]*"\}|//[^\n]*)"), "");
+  std::map<std::string, size_t> numbers;
+  std::string out;
+  std::smatch found;
+  while (std::regex_search(text, found, std::regex(R"([%@][\w.]+)"))) {
+    const size_t number = numbers.emplace(found.str(), numbers.size()).first->second;
+    out += found.prefix().str() + "#" + std::to_string(number);
+    text = found.suffix();
+  }
+  return out + text;
+}
+
+}  // namespace
+
+TEST_CASE("a class and a list of layers are the same program but for names", "[tutorial]") {
+  Net net1;
+  nn::Sequential net2{nn::Linear(1, 10), nn::ReLU(), nn::Linear(10, 1)};
+  nn::Sequential other{nn::Linear(1, 10), nn::Tanh(), nn::Linear(10, 1)};
+  const Tensor x = ones({4, 1});
+  const auto text = [&](nn::Module& net, const char* stage) {
+    Trainer trainer(net, mse_loss, optim::SGD{.lr = 0.1});
+    trainer.record(x, x);
+    return nameless(trainer.dump(stage));
+  };
+  for (const char* stage : {"forward", "fuse", "plan_memory"}) {
+    CHECK(text(net1, stage) == text(net2, stage));
+    CHECK(text(net1, stage) != text(other, stage));
+  }
 }
 
 TEST_CASE("a standardizer uses the statistics of the rows it was made from", "[tutorial]") {

@@ -108,7 +108,8 @@ class AnyCallback {
   std::shared_ptr<Callback> callback_;
 };
 
-/// How fit() reports: on a terminal as one line that is drawn anew, elsewhere as one line each epoch.
+/// How fit() reports: on a terminal as one line that is drawn anew, elsewhere as one line each
+/// epoch.
 enum class Progress : uint8_t { automatic, redraw, lines, silent };
 
 struct Validation {
@@ -130,8 +131,8 @@ struct FitOptions {
 /// Trains on all batches of the loader, epoch after epoch. A value of an epoch is the mean over its
 /// rows. Compiles once for the loader's batch size.
 ///
-///     const History history = fit(trainer, loader, {.epochs = 20, .validation = {x, y},
-///                                                   .callbacks = {EarlyStopping({.patience = 3})}});
+///     const History history =
+///         fit(trainer, loader, {.epochs = 20, .callbacks = {EarlyStopping({.patience = 3})}});
 History fit(Trainer& trainer, DataLoader& loader, FitOptions options = {},
             const std::source_location& at = std::source_location::current());
 

@@ -48,8 +48,8 @@ struct Batch {
 ///
 /// The last batch has the rows that are left. Rows of a TensorDataset are copied straight into the
 /// buffer that the training step reads; after the first batch of each buffer nothing allocates. A
-/// loop that is left early ends its epoch. What get() of a Dataset throws surfaces at the batch that
-/// it belongs to, as an Error that names the sample and nests the original.
+/// loop that is left early ends its epoch. What get() of a Dataset throws surfaces at the batch
+/// that it belongs to, as an Error that names the sample and nests the original.
 class DataLoader {
  public:
   /// Any Dataset, by value. Error for options that make no sense or leave no batch.
@@ -83,7 +83,8 @@ class DataLoader {
   /// The next batch that a loop gives out; within the loop, the one after this. After the last one
   /// it is batch 0 of the next epoch.
   LoaderPosition position() const;
-  /// Makes the next loop start there, and ends one that is running. Error if there is no such batch.
+  /// Makes the next loop start there, and ends one that is running. Error if there is no such
+  /// batch.
   void seek(const LoaderPosition& position,
             const std::source_location& at = std::source_location::current());
 
