@@ -407,8 +407,13 @@ class Analyzer {
         form_.row_ops += cost(op);
       }
     }
+    std::optional<DType> first_total;
     for (const BatchOp& b : form_.ops) {
-      if (b.role == BatchRole::total) form_.totals += elements(func_.type(b.op->result));
+      if (b.role != BatchRole::total) continue;
+      form_.totals += elements(func_.type(b.op->result));
+      const DType dtype = func_.type(b.op->result).dtype;
+      form_.one_dtype &= dtype == first_total.value_or(dtype);
+      first_total = dtype;
     }
     if (form_.row_ops <= max_straight_row_ops) return true;
     if (form_.totals > max_totals) {
@@ -450,6 +455,37 @@ class Analyzer {
 
 BatchAnalysis analyze_batch(const Func& func, const std::vector<const Op*>& ops) {
   return Analyzer(func, ops).run();
+}
+
+int64_t chunk_totals(const BatchForm& form) {
+  constexpr int64_t most_lanes = 16;
+  return (form.totals + most_lanes - 1) / most_lanes * most_lanes;
+}
+
+BatchChunks batch_chunks(const Func& func, const BatchForm& form, int64_t max_batch) {
+  // Below the first number of vector operations one thread is quicker than two; a chunk has about
+  // as many as the second, and there are not many more chunks than keep a few threads busy.
+  constexpr double worth_sharing = 4e5, in_a_chunk = 1e5;
+  constexpr int64_t most_chunks = 32, granule = 64;
+  BatchChunks out;
+  const double rows = static_cast<double>(max_batch);
+  const bool rows_returned = std::any_of(func.results.begin(), func.results.end(), [&](ValueId v) {
+    return func.type(v).follows_batch();
+  });
+  if (form.passes != 1 || !form.one_dtype || rows_returned || form.row_ops * rows < worth_sharing) {
+    return out;
+  }
+  const double wanted = std::max(in_a_chunk / form.row_ops, rows / most_chunks);
+  out.rows = (static_cast<int64_t>(wanted) / granule + 1) * granule;
+  if (out.rows >= max_batch) return {};
+  int64_t size = 8;
+  for (const BatchOp& b : form.ops) {
+    if (b.role == BatchRole::total) {
+      size = static_cast<int64_t>(dtype_size(func.type(b.op->result).dtype));
+    }
+  }
+  out.bytes = (max_batch + out.rows - 1) / out.rows * chunk_totals(form) * size;
+  return out;
 }
 
 BatchForm batch_form(const Func& func, const Op& kernel) {

@@ -39,6 +39,7 @@ struct BatchForm {
   int passes = 0;
   double row_ops = 0;   // vector operations of all passes for each vector of rows, about
   int64_t totals = 0;   // elements of all totals
+  bool one_dtype = true;  // of all totals
   bool loops = false;   // over features (compiler/batch_stages.h), not straight-line code for all
 };
 
@@ -58,6 +59,16 @@ BatchAnalysis analyze_batch(const ir::Func& func, const std::vector<const ir::Op
 BatchForm batch_form(const ir::Func& func, const ir::Op& kernel);
 // Whether rows lie in the lanes of this kernel (attribute `lanes`).
 bool batch_in_lanes(const ir::Op& kernel);
+
+// How the rows of a batch are shared among threads: in chunks of fixed size, each with its own
+// totals, which are added up in the order of the chunks. So bits do not depend on who computes one.
+struct BatchChunks {
+  int64_t rows = 0;   // of each but the last; 0: all rows are one chunk, for one thread
+  int64_t bytes = 0;  // of the totals of all chunks
+};
+BatchChunks batch_chunks(const ir::Func& func, const BatchForm& form, int64_t max_batch);
+// Elements of the totals of one chunk, with room for a last vector that is not full.
+int64_t chunk_totals(const BatchForm& form);
 
 // Elements of a value, for one row if it follows the batch; numbered row-major without the axis n.
 int64_t elements(const ir::Type& type);

@@ -57,7 +57,11 @@ class Planner {
     std::vector<std::pair<Op*, double>> kernels;
     double total = 0;
     for (Op& op : func_.body) {
-      if (op.kind != OpKind::kernel || batch_in_lanes(op)) continue;
+      if (op.kind != OpKind::kernel) continue;
+      if (batch_in_lanes(op)) {
+        share_rows(op);
+        continue;
+      }
       const KernelForm form = kernel_form(module_, func_, op);
       const double flops = form.serial() ? 0 : kernel_flops(func_, form, max_batch_);
       total += flops;
@@ -66,6 +70,13 @@ class Planner {
     for (auto& [op, flops] : kernels) {
       op->attrs.set("parallel", total >= parallel_step_flops && flops >= parallel_kernel_flops);
     }
+  }
+
+  // Threads take chunks of rows; the totals of each have a place of their own.
+  void share_rows(Op& kernel) {
+    const BatchChunks chunks = batch_chunks(func_, batch_form(func_, kernel), max_batch_);
+    kernel.attrs.set("parallel", chunks.rows > 0);
+    kernel.attrs.set("chunk", chunks.rows);
   }
 
   // The stored value that a reader of `v` reads.
@@ -203,6 +214,11 @@ class Planner {
       func_[v].storage->offset = offset;
       placed.push_back(v);
       total = std::max(total, offset + bytes(v));
+    }
+    for (Op& op : func_.body) {
+      if (op.kind != OpKind::kernel || op.attrs.integer("chunk") == 0) continue;
+      op.attrs.set("partials", total);
+      total += aligned(batch_chunks(func_, batch_form(func_, op), max_batch_).bytes);
     }
     func_.arena_bytes = total;
     if (total > 0) {

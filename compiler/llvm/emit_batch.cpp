@@ -28,23 +28,106 @@ BatchEmitter::BatchEmitter(const FunctionContext& context, const ir::Op& kernel)
   }
 }
 
-llvm::Function* BatchEmitter::emit() {
-  auto* function =
-      llvm::Function::Create(kernel_type(llvm_context()), llvm::GlobalValue::ExternalLinkage,
-                             kernel_symbol(context_.func, kernel_), context_.out);
+std::string tail_symbol(const ir::Func& func, const ir::Op& kernel) {
+  return kernel_symbol(func, kernel) + ".tail";
+}
+
+void BatchEmitter::emit() {
+  choose_block();
+  begin_function(kernel_symbol(context_.func, kernel_));
+  if (kernel_.attrs.flag("parallel")) {
+    emit_chunks();
+    end_function();
+    begin_function(tail_symbol(context_.func, kernel_));
+    add_chunks();
+  } else {
+    for (int pass = 0; pass < form_.passes; ++pass) emit_pass(pass);
+  }
+  emit_tail();
+  end_function();
+}
+
+void BatchEmitter::begin_function(const std::string& name) {
+  auto* function = llvm::Function::Create(
+      kernel_type(llvm_context()), llvm::GlobalValue::ExternalLinkage, name, context_.out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   buffers_ = function->getArg(0);
+  arena_ = function->getArg(1);
   n_ = function->getArg(3);
+  tid_ = function->getArg(4);
+  threads_ = function->getArg(5);
   BasicBlock* entry = BasicBlock::Create(llvm_context(), "entry", function);
-  BasicBlock* start = BasicBlock::Create(llvm_context(), "start", function);
+  start_ = BasicBlock::Create(llvm_context(), "start", function);
   entry_.SetInsertPoint(entry);
-  builder_.SetInsertPoint(start);
-  choose_block();
-  for (int pass = 0; pass < form_.passes; ++pass) emit_pass(pass);
-  emit_tail();
+  builder_.SetInsertPoint(start_);
+  begin_row_ = i64(0);
+  end_row_ = n_;
+  scalars_.clear();
+  finished_.clear();
+  bases_.clear();
+}
+
+void BatchEmitter::end_function() {
   builder_.CreateRetVoid();
-  entry_.CreateBr(start);
-  return function;
+  entry_.CreateBr(start_);
+}
+
+// Where the totals of a chunk lie in the arena.
+Value* BatchEmitter::chunk_at(Value* number) {
+  llvm::Type* element = total_type_->getScalarType();
+  Value* first = builder_.CreateConstGEP1_64(
+      builder_.getInt8Ty(), arena_, static_cast<uint64_t>(kernel_.attrs.integer("partials")));
+  return builder_.CreateGEP(element, first,
+                            builder_.CreateMul(number, i64(chunk_totals(form_))));
+}
+
+// This thread's chunks, in order of threads.
+void BatchEmitter::emit_chunks() {
+  const int64_t size = kernel_.attrs.integer("chunk");
+  place_totals(0);
+  hoist_uniforms(0);
+  Value* chunks = builder_.CreateUDiv(builder_.CreateAdd(n_, i64(size - 1)), i64(size));
+  const auto cut = [&](Value* t) {
+    return builder_.CreateUDiv(builder_.CreateMul(chunks, t), threads_);
+  };
+  Value* end = cut(builder_.CreateAdd(tid_, i64(1)));
+  loop(cut(tid_), end, 1, [&](Value* chunk) {
+    begin_row_ = builder_.CreateMul(chunk, i64(size));
+    Value* limit = builder_.CreateAdd(begin_row_, i64(size));
+    end_row_ = builder_.CreateSelect(builder_.CreateICmpSLT(limit, n_), limit, n_);
+    clear_totals(0);
+    emit_rows(0);
+    Value* to = chunk_at(chunk);
+    const int64_t count = (total_counts_.at(0) + lanes_ - 1) / lanes_ * lanes_;
+    loop(i64(0), i64(count), lanes_, [&](Value* first) {
+      std::vector<Value*> rows;
+      llvm::Type* vector = vector_of(total_type_->getScalarType(), lanes_);
+      for (int i = 0; i < lanes_; ++i) {
+        rows.push_back(
+            builder_.CreateLoad(vector, total_row(0, builder_.CreateAdd(first, i64(i)))));
+      }
+      store_pieces(add_across(std::move(rows)),
+                   builder_.CreateGEP(total_type_->getScalarType(), to, first), lanes_);
+    });
+  });
+}
+
+// Adds the totals of all chunks to those of the first one, in order.
+void BatchEmitter::add_chunks() {
+  llvm::Type* element = total_type_->getScalarType();
+  const int64_t size = kernel_.attrs.integer("chunk");
+  Value* chunks = builder_.CreateUDiv(builder_.CreateAdd(n_, i64(size - 1)), i64(size));
+  sums_ = chunk_at(i64(0));
+  const int64_t count = (total_counts_.at(0) + lanes_ - 1) / lanes_ * lanes_;
+  loop(i64(1), chunks, 1, [&](Value* chunk) {
+    Value* from = chunk_at(chunk);
+    loop(i64(0), i64(count), lanes_, [&](Value* i) {
+      Value* at = builder_.CreateGEP(element, sums_, i);
+      Value* x = load_pieces(element, builder_.CreateGEP(element, from, i), lanes_);
+      store_pieces(builder_.CreateFAdd(load_pieces(element, at, lanes_), x), at, lanes_);
+    });
+  });
+  finish_totals(0);
 }
 
 // The vectors of a block share the loads of parameters and totals.
@@ -56,6 +139,12 @@ void BatchEmitter::choose_block() {
   }
   lanes_ = context_.target.lanes(wide ? 8 : 4);
   total_type_ = vector_of(wide ? builder_.getDoubleTy() : builder_.getFloatTy(), lanes_);
+  if (kernel_.attrs.flag("parallel")) {  // then all totals have one type
+    for (const BatchOp& b : form_.ops) {
+      if (b.role != BatchRole::total) continue;
+      total_type_ = vector_of(element_type(llvm_context(), type(b.op->result).dtype), lanes_);
+    }
+  }
   block_ = 4;
 }
 
@@ -105,39 +194,53 @@ void BatchEmitter::place_totals(int pass) {
       next += count;
     }
   }
-  auto* rows = entry_.CreateAlloca(total_type_, i64(std::max<int64_t>(next, 1)));
+  total_counts_[pass] = next;
+  // Whole vectors of elements are added up across.
+  auto* rows = entry_.CreateAlloca(total_type_, i64((next / lanes_ + 1) * lanes_));
   rows->setAlignment(llvm::Align(64));
   accumulators_[pass] = rows;
+}
+
+void BatchEmitter::clear_totals(int pass) {
+  const int64_t count = kernel_.attrs.flag("parallel")
+                            ? (total_counts_.at(pass) / lanes_ + 1) * lanes_
+                            : total_counts_.at(pass);
   Value* zero = llvm::Constant::getNullValue(total_type_);
   const auto clear = [&](Value* i) { builder_.CreateStore(zero, total_row(pass, i)); };
   constexpr int64_t straight = 64;
-  if (next <= straight) {
-    for (int64_t i = 0; i < next; ++i) clear(i64(i));
+  if (count <= straight) {
+    for (int64_t i = 0; i < count; ++i) clear(i64(i));
   } else {
-    loop(i64(0), i64(next), 1, clear);
+    loop(i64(0), i64(count), 1, clear);
   }
 }
 
 void BatchEmitter::emit_pass(int pass) {
   place_totals(pass);
+  clear_totals(pass);
   hoist_uniforms(pass);
+  emit_rows(pass);
+  finish_totals(pass);
+}
+
+// Rows begin_row_ to end_row_.
+void BatchEmitter::emit_rows(int pass) {
   if (form_.loops) {
     emit_stages(pass);
-    finish_totals(pass);
     return;
   }
   const std::vector<Root> roots = roots_of(pass);
   const int64_t rows = int64_t{block_} * lanes_;
-  Value* left = loop(i64(0), n_, rows, [&](Value* row) { block(roots, block_, row, nullptr); });
+  Value* left = loop(begin_row_, end_row_, rows,
+                     [&](Value* row) { block(roots, block_, row, nullptr); });
   // What is left, vector by vector under a mask.
-  Value* end = builder_.CreateAdd(n_, i64(lanes_ - 1));
+  Value* end = builder_.CreateAdd(end_row_, i64(lanes_ - 1));
   loop(left, end, lanes_, [&](Value* row) {
     std::vector<llvm::Constant*> numbers;
     for (int i = 0; i < lanes_; ++i) numbers.push_back(builder_.getInt32(static_cast<uint32_t>(i)));
-    Value* count = builder_.CreateTrunc(builder_.CreateSub(n_, row), builder_.getInt32Ty());
+    Value* count = builder_.CreateTrunc(builder_.CreateSub(end_row_, row), builder_.getInt32Ty());
     block(roots, 1, row, builder_.CreateICmpSLT(llvm::ConstantVector::get(numbers), splat(count)));
   });
-  finish_totals(pass);
 }
 
 void BatchEmitter::block(const std::vector<Root>& roots, int vectors, Value* row, Value* mask) {

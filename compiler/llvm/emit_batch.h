@@ -17,6 +17,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -32,8 +33,9 @@ class BatchEmitter {
  public:
   BatchEmitter(const FunctionContext& context, const ir::Op& kernel);
 
-  // void kernel(ptr buffers, ptr arena, i64 n, i64 tid, i64 threads)
-  llvm::Function* emit();
+  // A function of kernel_type. A parallel kernel computes the
+  // totals of its thread's chunks of rows; the tail is a function of its own, for one thread.
+  void emit();
 
  private:
   using Value = llvm::Value;
@@ -49,8 +51,15 @@ class BatchEmitter {
   };
 
   // The frame (emit_batch.cpp).
+  void begin_function(const std::string& name);
+  void end_function();
+  void emit_chunks();
+  void add_chunks();
+  Value* chunk_at(Value* number);
+  void clear_totals(int pass);
   void choose_block();
   void emit_pass(int pass);
+  void emit_rows(int pass);
   std::vector<Root> roots_of(int pass) const;
   void place_totals(int pass);
   void block(const std::vector<Root>& roots, int vectors, Value* row, Value* mask);
@@ -146,7 +155,9 @@ class BatchEmitter {
   std::vector<int> uses_;
   llvm::IRBuilder<> builder_;
   llvm::IRBuilder<> entry_;  // base pointers and stack memory
-  Value *buffers_ = nullptr, *n_ = nullptr;
+  llvm::BasicBlock* start_ = nullptr;
+  Value *buffers_ = nullptr, *arena_ = nullptr, *n_ = nullptr, *tid_ = nullptr, *threads_ = nullptr;
+  Value *begin_row_ = nullptr, *end_row_ = nullptr;  // of the rows that a pass takes
 
   llvm::Type* total_type_ = nullptr;  // the widest row of lanes
   int lanes_ = 1;   // rows of a vector
@@ -172,10 +183,15 @@ class BatchEmitter {
   std::map<Element, Value*> scalars_;
   std::map<ir::ValueId, std::pair<int, int64_t>> totals_;  // pass, first row of lanes
   std::map<int, Value*> accumulators_;  // by pass: rows of lanes
+  std::map<int, int64_t> total_counts_;  // by pass: how many of them
+  Value* sums_ = nullptr;  // totals that are added up across lanes and chunks
   std::map<ir::ValueId, Value*> finished_;  // memory of totals that later passes read
   std::map<int32_t, Value*> chunks_;  // of the chunk at hand, by value
   std::map<int, Value*> bases_;
   std::map<const ir::Op*, ir::ScalarProgram> programs_;
 };
+
+// Name of the function that a parallel kernel's tail becomes.
+std::string tail_symbol(const ir::Func& func, const ir::Op& kernel);
 
 }  // namespace sinter::compiler

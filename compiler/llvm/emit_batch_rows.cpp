@@ -219,7 +219,7 @@ Value* BatchEmitter::load_one_by_one(Value* base, DType dtype, int64_t features,
                                      int vector) {
   llvm::Type* element = memory_type(llvm_context(), dtype);
   Value* out = llvm::PoisonValue::get(vector_of(element, lanes_));
-  Value* last = builder_.CreateSub(n_, i64(1));
+  Value* last = builder_.CreateSub(end_row_, i64(1));
   Value* start = offset(base, dtype, builder_.CreateMul(first_row_, i64(features)));
   for (int i = 0; i < lanes_; ++i) {
     Value* at = nullptr;
@@ -312,7 +312,7 @@ void BatchEmitter::store_rows(ValueId v) {
     auto* buffer = entry_.CreateAlloca(element, i64(lanes_ * features));
     buffer->setAlignment(llvm::Align(64));
     write(buffer);
-    Value* left = builder_.CreateMul(builder_.CreateSub(n_, first_row_), i64(features));
+    Value* left = builder_.CreateMul(builder_.CreateSub(end_row_, first_row_), i64(features));
     loop(i64(0), left, 1, [&](Value* i) {
       builder_.CreateStore(builder_.CreateLoad(element, offset(buffer, dtype, i)),
                            offset(to, dtype, i));

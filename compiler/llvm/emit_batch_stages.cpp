@@ -32,9 +32,9 @@ void BatchEmitter::emit_stages(int pass) {
   }
   vectors_ = block_;
   const int64_t rows = int64_t{block_} * lanes_;
-  loop(i64(0), builder_.CreateAdd(n_, i64(rows - 1)), rows, [&](Value* row) {
+  loop(begin_row_, builder_.CreateAdd(end_row_, i64(rows - 1)), rows, [&](Value* row) {
     first_row_ = row;
-    Value* count = builder_.CreateTrunc(builder_.CreateSub(n_, row), builder_.getInt32Ty());
+    Value* count = builder_.CreateTrunc(builder_.CreateSub(end_row_, row), builder_.getInt32Ty());
     masks_.clear();
     for (int v = 0; v < block_; ++v) {
       std::vector<llvm::Constant*> numbers;
@@ -114,7 +114,7 @@ void BatchEmitter::load_block(const std::vector<ValueId>& arguments) {
   BasicBlock* part = BasicBlock::Create(llvm_context(), "part", function);
   BasicBlock* after = BasicBlock::Create(llvm_context(), "after", function);
   Value* end = builder_.CreateAdd(first_row_, i64(int64_t{block_} * lanes_));
-  builder_.CreateCondBr(builder_.CreateICmpSLE(end, n_), whole, part);
+  builder_.CreateCondBr(builder_.CreateICmpSLE(end, end_row_), whole, part);
   builder_.SetInsertPoint(whole);
   for (const ValueId v : arguments) load_whole_block(v);
   builder_.CreateBr(after);
@@ -176,7 +176,7 @@ void BatchEmitter::load_part_of_block(ValueId v) {
                          builder_.CreateGEP(kept.vector, kept.memory, i));
   });
   Value* start = offset(base_of(v), dtype, builder_.CreateMul(first_row_, i64(features)));
-  loop(i64(0), builder_.CreateSub(n_, first_row_), 1, [&](Value* row) {
+  loop(i64(0), builder_.CreateSub(end_row_, first_row_), 1, [&](Value* row) {
     Value* from = builder_.CreateMul(row, i64(features));
     counted_loop(features, 1, none, [&](Value* j, Lanes&) {
       Value* x = builder_.CreateLoad(element, offset(start, dtype, builder_.CreateAdd(from, j)));

@@ -138,7 +138,12 @@ Value* BatchEmitter::add_across(std::vector<Value*> rows) {
 // Elements chunk, chunk + 1, ... of a total.
 Value* BatchEmitter::total_rows(ValueId v, Value* chunk, int count) {
   const auto [pass, first] = totals_.at(v);
-  llvm::Type* vector = vector_of(element_type(llvm_context(), type(v).dtype), lanes_);
+  llvm::Type* element = element_type(llvm_context(), type(v).dtype);
+  if (sums_) {
+    Value* at = builder_.CreateGEP(element, sums_, builder_.CreateAdd(chunk, i64(first)));
+    return load_pieces(element, at, count);
+  }
+  llvm::Type* vector = vector_of(element, lanes_);
   std::vector<Value*> rows;
   for (int i = 0; i < count; ++i) {
     rows.push_back(builder_.CreateLoad(

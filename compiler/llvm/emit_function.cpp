@@ -97,7 +97,13 @@ void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
     } else if (op.kind == ir::OpKind::kernel) {
       const auto kernel = out.getOrInsertFunction(kernel_symbol(func, op), kernel_type(context));
       const auto run = [&] { b.CreateCall(kernel, {buffers, arena, scratch, n, tid64, threads64}); };
-      if (op.attrs.flag("parallel")) {
+      if (op.attrs.flag("parallel") && batch_in_lanes(op)) {
+        run();
+        if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); });
+        const auto tail = out.getOrInsertFunction(tail_symbol(func, op), kernel_type(context));
+        if_true(b, first,
+                [&] { b.CreateCall(tail, {buffers, arena, scratch, n, tid64, threads64}); });
+      } else if (op.attrs.flag("parallel")) {
         run();
       } else {
         if_true(b, first, run);

@@ -2,6 +2,7 @@
 // for each width of vectors that this machine has.
 #include <cmath>
 #include <functional>
+#include <optional>
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
@@ -138,7 +139,9 @@ TEST_CASE("narrow nets train as interpreted for every number of rows and width o
         run_pipeline(planned, options);
         REQUIRE(one_kernel_by_batch(planned.funcs[0]));
         const auto executable = make_native(planned, "train_step", options);
-        for (int64_t n = 1; n <= max_batch; n += n < 36 ? 1 : 17) {
+        // Each number of rows in the width of the machine, elsewhere some around whole vectors.
+        const int64_t dense = cpu.empty() && dtype == DType::f32 ? 36 : 5;
+        for (int64_t n = 1; n <= max_batch; n += n < dense ? 1 : 7) {
           INFO("n = " << n);
           const Inputs in = inputs_of_step(recorded, n);
           const Run want = interpret_as_recorded(recorded, in, n);
@@ -146,6 +149,31 @@ TEST_CASE("narrow nets train as interpreted for every number of rows and width o
           REQUIRE(difference(got, want, dtype == DType::f64 ? 1e-11 : 1e-4) == "");
         }
       }
+    }
+  }
+}
+
+TEST_CASE("a large batch has the same bits on any number of threads") {
+  const Setup s{"", {4, 32, 16, 4}, tanh_of, optim::Adam{}, false};
+  const ir::Module recorded = record(s, DType::f32);
+  for (const int64_t n : {1, 700, 1999, 2000}) {
+    INFO("n = " << n);
+    const Inputs in = inputs_of_step(recorded, n);
+    std::optional<Run> first;
+    for (const int threads : {1, 2, 3, 5}) {
+      const Options options{.max_batch = 2000, .threads = threads, .oversubscribe = true};
+      ir::Module planned = recorded;
+      run_pipeline(planned, options);
+      REQUIRE(one_kernel_by_batch(planned.funcs[0]));
+      REQUIRE(planned.funcs[0].body[0].attrs.flag("parallel"));
+      const auto executable = make_native(planned, "train_step", options);
+      const Run got = run_compiled(*executable, planned.funcs[0], planned.globals, in, n);
+      if (!first) {
+        first = got;
+        const Run want = interpret_as_recorded(recorded, in, n);
+        REQUIRE(difference(got, want, 1e-4) == "");
+      }
+      REQUIRE(difference(got, *first, 0) == "");
     }
   }
 }
