@@ -215,15 +215,17 @@ class Planner {
       placed.push_back(v);
       total = std::max(total, offset + bytes(v));
     }
+    int64_t partials = 0;
     for (Op& op : func_.body) {
       if (op.kind != OpKind::kernel || op.attrs.integer("chunk") == 0) continue;
       op.attrs.set("partials", total);
-      total += aligned(batch_chunks(func_, batch_form(func_, op), max_batch_).bytes);
+      partials += aligned(batch_chunks(func_, batch_form(func_, op), max_batch_).bytes);
     }
+    total += partials;
     func_.arena_bytes = total;
     if (total > 0) {
       func_.body.front().notes.push_back(fmt::format(
-          "no arena is below {} bytes, which are alive at once", alive_at_once(values)));
+          "no arena is below {} bytes, which are alive at once", alive_at_once(values) + partials));
     }
   }
 

@@ -240,7 +240,7 @@ std::vector<Format> formats() {
     arrays.push_back(saved([&] { save_npy(path, t); }));
   }
   arrays.push_back(saved([&] { save_npy(path, Tensor::of<bool>({true, false})); }));
-  const std::string images("\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02ABCDEFGH", 24);
+  const std::string images("\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02" "ABCDEFGH", 24);
   const std::string floats("\0\0\x0D\x01\0\0\0\x02\x3f\x80\0\0\x40\0\0\0", 16);
 
   return {

@@ -16,7 +16,7 @@ namespace sinter {
 // Every function throws Error with the shapes and the caller's line if its operands do not fit.
 
 // Element by element; functions of several operands broadcast them as NumPy does. Where floats are
-// asked for, f32 and f64. docs/accuracy.md has the errors of f32 results.
+// asked for, f32 and f64.
 
 /// abs(x); its derivative at 0 is 0. Numbers.
 Value abs(const Operand& x);
