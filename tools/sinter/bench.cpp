@@ -1,16 +1,18 @@
 // sinter bench: times a function on random inputs, whole and kernel by kernel.
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <random>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "compiler/batch_form.h"
 #include "compiler/kernel.h"
+#include "tools/sinter/buffer.h"
+#include "tools/sinter/check.h"
 #include "tools/sinter/command.h"
 
 namespace sinter::command {
@@ -24,37 +26,25 @@ using Clock = std::chrono::steady_clock;
 class Buffers {
  public:
   Buffers(const ir::Module& module, const ir::Func& func, int64_t n) {
-    for (ir::ValueId v : func.args) add(func.type(v), n);
-    for (const ir::Global& g : module.globals) add(g.type, n);
-    for (ir::ValueId v : func.results) add(func.type(v), n);
+    std::mt19937_64 random(1);
+    const Inputs inputs =
+        random_inputs(module, func, n, {.low = 0.125, .high = 1, .integers = 1}, random);
+    for (size_t i = 0; i < inputs.args.size(); ++i) add(func.type(func.args[i]), n, &inputs.args[i]);
+    for (size_t i = 0; i < inputs.globals.size(); ++i) {
+      add(module.globals[i].type, n, &inputs.globals[i]);
+    }
+    for (ir::ValueId v : func.results) add(func.type(v), n, nullptr);
   }
   void* const* pointers() const { return pointers_.data(); }
 
  private:
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
-
-  void add(const ir::Type& type, int64_t n) {
-    const auto bytes = static_cast<size_t>(std::max<int64_t>(type.bytes(n), 1));
-    memory_.emplace_back(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
-    if (!memory_.back()) throw std::bad_alloc();
-    void* const at = memory_.back().get();
-    pointers_.push_back(at);
-    std::uniform_real_distribution<double> uniform(0.125, 1);
-    const int64_t count = type.numel(n);
-    if (type.dtype == DType::f32) {
-      std::generate_n(static_cast<float*>(at), count,
-                      [&] { return static_cast<float>(uniform(random_)); });
-    } else if (type.dtype == DType::f64) {
-      std::generate_n(static_cast<double*>(at), count, [&] { return uniform(random_); });
-    } else {
-      std::fill_n(static_cast<unsigned char*>(at), bytes, static_cast<unsigned char>(0));
-    }
+  void add(const ir::Type& type, int64_t n, const ir::Array<double>* values) {
+    buffers_.emplace_back(type, n);
+    if (values) buffers_.back().write(*values);
+    pointers_.push_back(buffers_.back().data());
   }
 
-  std::mt19937_64 random_{1};
-  std::vector<std::unique_ptr<void, Free>> memory_;
+  std::vector<Buffer> buffers_;
   std::vector<void*> pointers_;
 };
 
