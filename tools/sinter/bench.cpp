@@ -6,7 +6,6 @@
 #include <random>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "compiler/batch_form.h"
@@ -123,19 +122,19 @@ struct Bench {
 
 }  // namespace
 
-void add_bench(CLI::App& app, Run& run) {
+void add_bench(CommandLine& program) {
   const auto bench = std::make_shared<Bench>();
-  CLI::App* sub = app.add_subcommand("bench", "Time a function on random inputs");
-  sub->add_option("FILE", bench->file, "Module as .sir text, or - for stdin")->required();
-  sub->add_option("--func", bench->func, "Time this function only");
-  sub->add_option("--n", bench->n, "Rows of a call (default: all that are planned for)")
-      ->check(CLI::PositiveNumber);
-  sub->add_option("--blocks", bench->blocks, "Blocks of 2 ms, of which the best counts (default 15)")
-      ->check(CLI::PositiveNumber);
-  sub->add_flag("--kernels", bench->kernels, "Time each kernel alone, too");
-  bench->switches.add_to(*sub);
-  sub->footer("Example:\n  sinter bench step.sir --func=train_step --max-batch=128 --kernels");
-  sub->callback([&run, bench] { run = [bench] { return bench->run(); }; });
+  CommandLine line = program.subcommand("bench", "Time a function on random inputs");
+  line.option("FILE", bench->file, "Module as .sir text, or - for stdin").required();
+  line.option("--func", bench->func, "Time this function only");
+  line.option("--n", bench->n, "Rows of a call (default: all that are planned for)")
+      .positive();
+  line.option("--blocks", bench->blocks, "Blocks of 2 ms, of which the best counts (default 15)")
+      .positive();
+  line.flag("--kernels", bench->kernels, "Time each kernel alone, too");
+  bench->switches.add_to(line);
+  line.footer("Example:\n  sinter bench step.sir --func=train_step --max-batch=128 --kernels");
+  line.runs([bench] { return bench->run(); });
 }
 
 }  // namespace sinter::command

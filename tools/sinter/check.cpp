@@ -5,7 +5,6 @@
 #include <cmath>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "tools/sinter/command.h"
@@ -133,34 +132,34 @@ struct Check {
 
 }  // namespace
 
-void add_check(CLI::App& app, Run& run) {
+void add_check(CommandLine& program) {
   const auto check = std::make_shared<Check>();
-  CLI::App* sub = app.add_subcommand(
+  CommandLine line = program.subcommand(
       "check", "Compare compiled code with the interpreter, and gradients with dual numbers");
-  sub->add_option("FILE", check->file, "Module as .sir text, or - for stdin")->required();
-  sub->add_option("--func", check->func, "Check this function only");
-  sub->add_option("--n", check->n, "Numbers of rows to run (default 1 7 16)")
-      ->check(CLI::PositiveNumber);
-  sub->add_option("--iters", check->iters, "Random inputs for each n (default 3)")
-      ->check(CLI::PositiveNumber);
-  sub->add_option("--seed", check->seed, "Seed of the inputs (default 1)");
-  sub->add_option("--integers", check->range.integers,
+  line.option("FILE", check->file, "Module as .sir text, or - for stdin").required();
+  line.option("--func", check->func, "Check this function only");
+  line.option("--n", check->n, "Numbers of rows to run (default 1 7 16)")
+      .positive();
+  line.option("--iters", check->iters, "Random inputs for each n (default 3)")
+      .positive();
+  line.option("--seed", check->seed, "Seed of the inputs (default 1)");
+  line.option("--integers", check->range.integers,
                   "Integer inputs go from 0 to one less (default 2)")
-      ->check(CLI::PositiveNumber);
-  CLI::Option* rounding = sub->add_flag(
+      .positive();
+  const Argument rounding = line.flag(
       "--rounding", check->rounding,
       "Run steps with these n, one after the other, and hold each element to what rounding allows");
-  sub->add_option("--grid", check->grid, "Float inputs are multiples of 1/GRID")
-      ->check(CLI::PositiveNumber)
-      ->needs(rounding);
-  sub->add_option("--passes", check->passes, "Passes to run, comma-separated (default all)")
-      ->delimiter(',')
-      ->needs(rounding);
-  check->switches.add_to(*sub);
-  sub->footer(
+  line.option("--grid", check->grid, "Float inputs are multiples of 1/GRID")
+      .positive()
+      .needs(rounding);
+  line.option("--passes", check->passes, "Passes to run, comma-separated (default all)")
+      .comma_separated()
+      .needs(rounding);
+  check->switches.add_to(line);
+  line.footer(
       "Errors are relative to the largest element. Exit status 1 where something differs.\n\n"
       "Example:\n  sinter check step.sir --n 1 32 100 --seed 7");
-  sub->callback([&run, check] { run = [check] { return check->run(); }; });
+  line.runs([check] { return check->run(); });
 }
 
 }  // namespace sinter::command

@@ -6,7 +6,6 @@
 #include <iostream>
 #include <iterator>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <sinter/error.h>
@@ -16,14 +15,14 @@
 
 namespace sinter::command {
 
-void PipelineSwitches::add_to(CLI::App& app) {
-  app.add_option("--max-batch", max_batch, "Rows to plan memory for (default 1)")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--threads", threads, "Threads to use, 0 for one a core")
-      ->check(CLI::Range(0, 4096));
-  app.add_option("--cpu", cpu, "Processor to compile for, as LLVM names it (default: this one)");
-  app.add_option("--off", off, "Passes to leave out, comma-separated; required passes stay")
-      ->delimiter(',');
+void PipelineSwitches::add_to(CommandLine& line) {
+  line.option("--max-batch", max_batch, "Rows to plan memory for (default 1)")
+      .positive();
+  line.option("--threads", threads, "Threads to use, 0 for one a core")
+      .between(0, 4096);
+  line.option("--cpu", cpu, "Processor to compile for, as LLVM names it (default: this one)");
+  line.option("--off", off, "Passes to leave out, comma-separated; required passes stay")
+      .comma_separated();
 }
 
 compiler::Options PipelineSwitches::options() const {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,27 +12,23 @@
 #include "compiler/options.h"
 #include "compiler/pipeline.h"
 #include "ir/graph.h"
-
-namespace CLI {
-class App;
-}
+#include "tools/sinter/command_line.h"
 
 namespace sinter::command {
 
 // 0 good, 1 the answer is no (a difference, a bad file), 2 usage, 70 a bug of sinter.
 inline constexpr int exit_good = 0, exit_no = 1, exit_usage = 2, exit_bug = 70;
 
-// Each adds its subcommand; parsing one sets `run` to what it does.
-using Run = std::function<int()>;
-void add_dump(CLI::App& app, Run& run);
-void add_opt(CLI::App& app, Run& run);
-void add_check(CLI::App& app, Run& run);
-void add_inspect(CLI::App& app, Run& run);
-void add_bench(CLI::App& app, Run& run);
-void add_run(CLI::App& app, Run& run);
-void add_diff(CLI::App& app, Run& run);
-void add_fuzz(CLI::App& app, Run& run);
-void add_reduce(CLI::App& app, Run& run);
+// Each adds its subcommand.
+void add_dump(CommandLine& program);
+void add_opt(CommandLine& program);
+void add_check(CommandLine& program);
+void add_inspect(CommandLine& program);
+void add_bench(CommandLine& program);
+void add_run(CommandLine& program);
+void add_diff(CommandLine& program);
+void add_fuzz(CommandLine& program);
+void add_reduce(CommandLine& program);
 
 // Switches that every subcommand with a pipeline has; they win over the environment.
 struct PipelineSwitches {
@@ -42,7 +37,7 @@ struct PipelineSwitches {
   std::optional<std::string> cpu;
   std::vector<std::string> off;
 
-  void add_to(CLI::App& app);
+  void add_to(CommandLine& line);
   // The environment's options with these switches.
   compiler::Options options() const;
 };

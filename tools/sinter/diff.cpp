@@ -4,7 +4,6 @@
 #include <memory>
 #include <optional>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "ir/interpret.h"
@@ -193,21 +192,21 @@ struct Diff {
 
 }  // namespace
 
-void add_diff(CLI::App& app, Run& run) {
+void add_diff(CommandLine& program) {
   const auto diff = std::make_shared<Diff>();
-  CLI::App* sub = app.add_subcommand(
+  CommandLine line = program.subcommand(
       "diff", "Run two forms of a function in the interpreter and find where their values part");
-  sub->add_option("A", diff->a, "Module as .sir text, or - for stdin")->required();
-  sub->add_option("B", diff->b, "Another form of it")->required();
-  sub->add_option("--func", diff->func, "Function to compare (default: the first of A)");
-  diff->inputs.add_to(*sub);
-  sub->add_option("--tolerance", diff->tolerance,
+  line.option("A", diff->a, "Module as .sir text, or - for stdin").required();
+  line.option("B", diff->b, "Another form of it").required();
+  line.option("--func", diff->func, "Function to compare (default: the first of A)");
+  diff->inputs.add_to(line);
+  line.option("--tolerance", diff->tolerance,
                   "Largest |a - b| / (1 + |b|) that is no difference (default 1e-9)")
-      ->check(CLI::NonNegativeNumber);
-  sub->footer(
+      .non_negative();
+  line.footer(
       "Values are matched by name, those without one by how they are computed.\n\n"
       "Example:\n  sinter diff recorded.sir simplified.sir --inputs x.npy --n 16");
-  sub->callback([&run, diff] { run = [diff] { return diff->run(); }; });
+  line.runs([diff] { return diff->run(); });
 }
 
 }  // namespace sinter::command

@@ -1,7 +1,6 @@
 // sinter dump: prints a module at one stage of its compilation.
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "ir/text.h"
@@ -83,21 +82,21 @@ struct Dump {
 
 }  // namespace
 
-void add_dump(CLI::App& app, Run& run) {
+void add_dump(CommandLine& program) {
   const auto dump = std::make_shared<Dump>();
-  CLI::App* sub = app.add_subcommand("dump", "Print a module at one stage of its compilation");
-  sub->add_option("FILE", dump->file, "Module as .sir text, or - for stdin")->required();
+  CommandLine line = program.subcommand("dump", "Print a module at one stage of its compilation");
+  line.option("FILE", dump->file, "Module as .sir text, or - for stdin").required();
   std::vector<std::string> names;
   for (const Stage& s : stages) names.emplace_back(s.name);
-  sub->add_option("--stage", dump->stage, "Where to stop (default fused)")
-      ->check(CLI::IsMember(names));
-  sub->add_option("--func", dump->func, "Print this function only");
-  sub->add_flag("--dot", dump->dot, "As a picture in Graphviz's language");
-  dump->switches.add_to(*sub);
-  sub->footer(
+  line.option("--stage", dump->stage, "Where to stop (default fused)")
+      .one_of(names);
+  line.option("--func", dump->func, "Print this function only");
+  line.flag("--dot", dump->dot, "As a picture in Graphviz's language");
+  dump->switches.add_to(line);
+  line.footer(
       "Example:\n  sinter dump step.sir --stage=asm --func=train_step --max-batch=128\n"
       "  sinter dump step.sir --stage=fused --dot | dot -Tsvg -o step.svg");
-  sub->callback([&run, dump] { run = [dump] { return dump->run(); }; });
+  line.runs([dump] { return dump->run(); });
 }
 
 }  // namespace sinter::command

@@ -7,7 +7,6 @@
 #include <optional>
 #include <set>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "ir/op.h"
@@ -191,31 +190,31 @@ struct Fuzz {
 
 }  // namespace
 
-void add_fuzz(CLI::App& app, Run& run) {
+void add_fuzz(CommandLine& program) {
   const auto fuzz = std::make_shared<Fuzz>();
-  CLI::App* sub = app.add_subcommand("fuzz", "Compile and check random training programs");
-  sub->add_option("--seed", fuzz->seed, "Seed of the first program (default 1)");
-  sub->add_option("--count", fuzz->count, "How many programs (default 500)")
-      ->check(CLI::PositiveNumber);
-  sub->add_option("--time-limit", fuzz->time_limit, "Stop after so many seconds")
-      ->check(CLI::PositiveNumber);
-  sub->add_flag("--equivalences", fuzz->equivalences,
+  CommandLine line = program.subcommand("fuzz", "Compile and check random training programs");
+  line.option("--seed", fuzz->seed, "Seed of the first program (default 1)");
+  line.option("--count", fuzz->count, "How many programs (default 500)")
+      .positive();
+  line.option("--time-limit", fuzz->time_limit, "Stop after so many seconds")
+      .positive();
+  line.flag("--equivalences", fuzz->equivalences,
                 "Pairs of programs that differ by a law, such as x + y = y + x, and must agree");
-  sub->add_option("--max-failures", fuzz->max_failures, "Stop after so many failures (default 20)")
-      ->check(CLI::PositiveNumber);
-  sub->add_option("--output", fuzz->output, "Folder for the programs that fail (default .)")
-      ->check(CLI::ExistingDirectory);
-  sub->add_flag("!--no-reduce", fuzz->reduce, "Write failing programs as they are");
-  sub->add_flag("--list-ops", fuzz->list_ops,
+  line.option("--max-failures", fuzz->max_failures, "Stop after so many failures (default 20)")
+      .positive();
+  line.option("--output", fuzz->output, "Folder for the programs that fail (default .)")
+      .existing_folder();
+  line.flag("!--no-reduce", fuzz->reduce, "Write failing programs as they are");
+  line.flag("--list-ops", fuzz->list_ops,
                 "Print in how many programs each op, or each law, took part");
-  sub->add_option("--emit", fuzz->emit,
+  line.option("--emit", fuzz->emit,
                   "Check nothing; write programs, inputs and bounds into this folder")
-      ->check(CLI::ExistingDirectory);
-  sub->footer(
+      .existing_folder();
+  line.footer(
       "Failures are reduced and written as .sir files with the command that replays them.\n\n"
       "Examples:\n  sinter fuzz --seed 1 --count 1000 --time-limit 60\n"
       "  sinter fuzz --equivalences --seed 1 --count 1000");
-  sub->callback([&run, fuzz] { run = [fuzz] { return fuzz->run(); }; });
+  line.runs([fuzz] { return fuzz->run(); });
 }
 
 }  // namespace sinter::command

@@ -2,7 +2,6 @@
 // and give.
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <sinter/error.h>
@@ -86,15 +85,15 @@ struct Inspect {
 
 }  // namespace
 
-void add_inspect(CLI::App& app, Run& run) {
+void add_inspect(CommandLine& program) {
   const auto inspect = std::make_shared<Inspect>();
-  CLI::App* sub = app.add_subcommand("inspect", "Say what a file of tensors or a saved net holds");
-  sub->add_option("FILE", inspect->file,
+  CommandLine line = program.subcommand("inspect", "Say what a file of tensors or a saved net holds");
+  line.option("FILE", inspect->file,
                   "Weights (.safetensors), a net (.sinter), a checkpoint, or an array (.npy)")
-      ->required();
-  sub->add_flag("--ir", inspect->ir, "Print the IR of the net and nothing else");
-  sub->footer("Example:\n  sinter inspect net.sinter --ir | sinter dump - --func=predict");
-  sub->callback([&run, inspect] { run = [inspect] { return inspect->run(); }; });
+      .required();
+  line.flag("--ir", inspect->ir, "Print the IR of the net and nothing else");
+  line.footer("Example:\n  sinter inspect net.sinter --ir | sinter dump - --func=predict");
+  line.runs([inspect] { return inspect->run(); });
 }
 
 }  // namespace sinter::command

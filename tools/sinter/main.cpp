@@ -1,9 +1,10 @@
 // The `sinter` command: looks into compilation stage by stage, runs programs, and checks results.
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <new>
+#include <optional>
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 #include <sinter/error.h>
@@ -27,7 +28,7 @@ Environment:
 
 Exit status: 0 good, 1 the answer is no or the input is bad, 2 usage, 70 a bug of sinter.)";
 
-int run_command(const sinter::command::Run& run) {
+int run_command(const std::function<int()>& run) {
   using namespace sinter::command;
   try {
     return run();
@@ -48,24 +49,19 @@ int run_command(const sinter::command::Run& run) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Compiles the training step of a neural network to one native function.", "sinter");
-  app.footer(footer);
-  app.require_subcommand(1);
-  sinter::command::Run run;
-  sinter::command::add_dump(app, run);
-  sinter::command::add_opt(app, run);
-  sinter::command::add_check(app, run);
-  sinter::command::add_inspect(app, run);
-  sinter::command::add_bench(app, run);
-  sinter::command::add_run(app, run);
-  sinter::command::add_diff(app, run);
-  sinter::command::add_fuzz(app, run);
-  sinter::command::add_reduce(app, run);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    // --help comes here too, as an error without a code.
-    return app.exit(e) == 0 ? sinter::command::exit_good : sinter::command::exit_usage;
-  }
-  return run_command(run);
+  using namespace sinter::command;
+  CommandLine program("sinter",
+                      "Compiles the training step of a neural network to one native function.");
+  program.footer(footer);
+  add_dump(program);
+  add_opt(program);
+  add_check(program);
+  add_inspect(program);
+  add_bench(program);
+  add_run(program);
+  add_diff(program);
+  add_fuzz(program);
+  add_reduce(program);
+  if (const std::optional<int> status = program.parse(argc, argv)) return *status;
+  return run_command(program.action());
 }

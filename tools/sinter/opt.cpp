@@ -1,7 +1,7 @@
 // sinter opt: runs passes on a module and prints the result.
+#include <algorithm>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "ir/text.h"
@@ -20,8 +20,12 @@ struct Opt {
   int run() const {
     if (list_passes) {
       std::string text;
+      size_t width = 0;
       for (const compiler::Pass& pass : compiler::passes()) {
-        text += fmt::format("{:<14} {}{}\n", pass.name, pass.summary,
+        width = std::max(width, std::string_view(pass.name).size());
+      }
+      for (const compiler::Pass& pass : compiler::passes()) {
+        text += fmt::format("{:<{}} {}{}\n", pass.name, width, pass.summary,
                             pass.required ? " (required)" : "");
       }
       write_text("-", text);
@@ -52,22 +56,20 @@ struct Opt {
 
 }  // namespace
 
-void add_opt(CLI::App& app, Run& run) {
+void add_opt(CommandLine& program) {
   const auto opt = std::make_shared<Opt>();
-  CLI::App* sub = app.add_subcommand("opt", "Run passes on a module and print the result");
-  CLI::Option* file = sub->add_option("FILE", opt->file, "Module as .sir text, or - for stdin");
-  sub->add_option("--passes", opt->passes, "Passes to run, comma-separated (default all)")
-      ->delimiter(',');
-  CLI::Option* list = sub->add_flag("--list-passes", opt->list_passes, "Print all passes and stop");
-  sub->add_flag("--verify", opt->verify, "Only check that the module is valid; print nothing");
-  sub->add_flag("--print-after-all", opt->print_after_all, "Print every stage to stderr");
-  opt->switches.add_to(*sub);
-  sub->add_option("-o,--output", opt->output, "Where to write the module (default stdout)");
-  sub->footer("Example:\n  sinter opt step.sir --passes=simplify,cse,dce -o smaller.sir");
-  sub->callback([&run, opt, file, list] {
-    if (file->empty() && list->empty()) throw CLI::RequiredError("FILE");
-    run = [opt] { return opt->run(); };
-  });
+  CommandLine line = program.subcommand("opt", "Run passes on a module and print the result");
+  Argument file = line.option("FILE", opt->file, "Module as .sir text, or - for stdin");
+  line.option("--passes", opt->passes, "Passes to run, comma-separated (default all)")
+      .comma_separated();
+  const Argument list = line.flag("--list-passes", opt->list_passes, "Print all passes and stop");
+  file.required_unless(list);
+  line.flag("--verify", opt->verify, "Only check that the module is valid; print nothing");
+  line.flag("--print-after-all", opt->print_after_all, "Print every stage to stderr");
+  opt->switches.add_to(line);
+  line.option("-o,--output", opt->output, "Where to write the module (default stdout)");
+  line.footer("Example:\n  sinter opt step.sir --passes=simplify,cse,dce -o smaller.sir");
+  line.runs([opt] { return opt->run(); });
 }
 
 }  // namespace sinter::command

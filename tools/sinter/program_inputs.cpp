@@ -4,7 +4,6 @@
 #include <map>
 #include <optional>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <sinter/error.h>
@@ -52,15 +51,15 @@ std::optional<int64_t> rows_of(const ir::Type& type, const std::vector<int64_t>&
 
 }  // namespace
 
-void ProgramInputs::add_to(CLI::App& app) {
-  app.add_option("--inputs", files,
+void ProgramInputs::add_to(CommandLine& line) {
+  line.option("--inputs", files,
                  "FILE.npy for the arguments in order, or NAME=FILE.npy for one of them or a global; "
                  "what is left out is random");
-  app.add_option("--n", rows, "Rows of the batch (default: those of the inputs, or 4)")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--seed", seed, "Seed of random inputs (default 1)");
-  app.add_option("--integers", integers, "Random integers go from 0 to one less (default 4)")
-      ->check(CLI::PositiveNumber);
+  line.option("--n", rows, "Rows of the batch (default: those of the inputs, or 4)")
+      .positive();
+  line.option("--seed", seed, "Seed of random inputs (default 1)");
+  line.option("--integers", integers, "Random integers go from 0 to one less (default 4)")
+      .positive();
 }
 
 Tensor to_tensor(const ir::Array<double>& a) {

@@ -9,10 +9,7 @@
 
 #include "ir/eval.h"
 #include "ir/graph.h"
-
-namespace CLI {
-class App;
-}
+#include "tools/sinter/command_line.h"
 
 namespace sinter::command {
 
@@ -23,7 +20,7 @@ struct ProgramInputs {
   uint64_t seed = 1;
   int64_t integers = 4;
 
-  void add_to(CLI::App& app);
+  void add_to(CommandLine& line);
 };
 
 struct Loaded {

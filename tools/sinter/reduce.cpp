@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "ir/text.h"
@@ -88,37 +87,36 @@ struct Reduce {
 
 }  // namespace
 
-void add_reduce(CLI::App& app, Run& run) {
+void add_reduce(CommandLine& program) {
   const auto reduce = std::make_shared<Reduce>();
-  CLI::App* sub = app.add_subcommand("reduce", "Make a program that fails small");
-  sub->add_option("FILE", reduce->file, "Module as .sir text, or - for stdin")->required();
-  sub->add_option("COMMAND", reduce->command,
+  CommandLine line = program.subcommand("reduce", "Make a program that fails small");
+  line.option("FILE", reduce->file, "Module as .sir text, or - for stdin").required();
+  line.option("COMMAND", reduce->command,
                   "After --: gets a candidate file as its last argument and exits with 0 while that "
                   "still shows the problem (default: compiled code differs from the interpreter, "
                   "crashes, or is refused)");
-  sub->add_option("--func", reduce->func, "Function to keep (default: the first)");
-  sub->add_option("--n", reduce->n, "Rows of each step (default 7)")
-      ->check(CLI::PositiveNumber)
-      ->expected(1, -1)
-      ->delimiter(',');
-  sub->add_option("--seed", reduce->inputs.seed, "Seed of the inputs (default 1)");
-  sub->add_option("--integers", reduce->inputs.integers,
+  line.option("--func", reduce->func, "Function to keep (default: the first)");
+  line.option("--n", reduce->n, "Rows of each step (default 7)")
+      .positive()
+      .comma_separated();
+  line.option("--seed", reduce->inputs.seed, "Seed of the inputs (default 1)");
+  line.option("--integers", reduce->inputs.integers,
                   "Integer inputs go from 0 to one less (default 4)")
-      ->check(CLI::PositiveNumber);
-  sub->add_option("--grid", reduce->inputs.grid, "Float inputs are multiples of 1/GRID")
-      ->check(CLI::PositiveNumber);
-  sub->add_option("--passes", reduce->passes, "Passes to run, comma-separated (default all)")
-      ->delimiter(',');
-  sub->add_option("--candidates", reduce->budget.candidates, "Most candidates to try (default 2000)")
-      ->check(CLI::PositiveNumber);
-  sub->add_option("--time-limit", reduce->budget.seconds, "Stop after so many seconds (default 600)")
-      ->check(CLI::PositiveNumber);
-  sub->add_option("-o,--output", reduce->output, "Where to write the small program (default stdout)");
-  reduce->switches.add_to(*sub);
-  sub->footer(
+      .positive();
+  line.option("--grid", reduce->inputs.grid, "Float inputs are multiples of 1/GRID")
+      .positive();
+  line.option("--passes", reduce->passes, "Passes to run, comma-separated (default all)")
+      .comma_separated();
+  line.option("--candidates", reduce->budget.candidates, "Most candidates to try (default 2000)")
+      .positive();
+  line.option("--time-limit", reduce->budget.seconds, "Stop after so many seconds (default 600)")
+      .positive();
+  line.option("-o,--output", reduce->output, "Where to write the small program (default stdout)");
+  reduce->switches.add_to(line);
+  line.footer(
       "Examples:\n  sinter reduce step.sir --n 5 --threads 1 -o small.sir\n"
       "  sinter reduce step.sir -- sh -c '! sinter check \"$0\"'");
-  sub->callback([&run, reduce] { run = [reduce] { return reduce->run(); }; });
+  line.runs([reduce] { return reduce->run(); });
 }
 
 }  // namespace sinter::command

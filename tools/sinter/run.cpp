@@ -3,7 +3,6 @@
 #include <limits>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <sinter/tensor.h>
@@ -126,25 +125,25 @@ struct RunCommand {
 
 }  // namespace
 
-void add_run(CLI::App& app, Run& run) {
+void add_run(CommandLine& program) {
   const auto command = std::make_shared<RunCommand>();
-  CLI::App* sub = app.add_subcommand("run", "Run a function and compare its results");
-  sub->add_option("FILE", command->file, "Module as .sir text, or - for stdin")->required();
-  sub->add_option("--func", command->func, "Function to run (default: the first)");
-  command->inputs.add_to(*sub);
-  sub->add_option("--expect", command->expect, "FILE.npy that each result must equal, in order");
-  sub->add_option("--tolerance", command->tolerance,
+  CommandLine line = program.subcommand("run", "Run a function and compare its results");
+  line.option("FILE", command->file, "Module as .sir text, or - for stdin").required();
+  line.option("--func", command->func, "Function to run (default: the first)");
+  command->inputs.add_to(line);
+  line.option("--expect", command->expect, "FILE.npy that each result must equal, in order");
+  line.option("--tolerance", command->tolerance,
                   "Largest |actual - expected| / (1 + |expected|) (default 1e-5)")
-      ->check(CLI::NonNegativeNumber);
-  sub->add_option("--save", command->save, "Folder for result0.npy, ..., and updated globals")
-      ->check(CLI::ExistingDirectory);
-  sub->add_flag("--quiet", command->quiet, "Do not print results");
-  command->switches.add_to(*sub);
-  sub->footer(
+      .non_negative();
+  line.option("--save", command->save, "Folder for result0.npy, ..., and updated globals")
+      .existing_folder();
+  line.flag("--quiet", command->quiet, "Do not print results");
+  command->switches.add_to(line);
+  line.footer(
       "Exit status 1 where a result differs. SINTER_JIT=0 runs the interpreter.\n\n"
       "Example:\n  sinter run step.sir --inputs x.npy y.npy w=w.npy --expect loss.npy "
       "--tolerance 1e-6");
-  sub->callback([&run, command] { run = [command] { return command->run(); }; });
+  line.runs([command] { return command->run(); });
 }
 
 }  // namespace sinter::command
