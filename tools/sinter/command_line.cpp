@@ -143,8 +143,8 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
     const std::string near = ir::closest(unknown[0], {names.begin(), names.end()});
     const Error error =
         Error("no subcommand is named {}", unknown[0])
-            .help(near.empty() ? fmt::format("there are {}", fmt::join(names, ", "))
-                               : fmt::format("did you mean {}?", near));
+            .help(near.empty() ? fmt::format("there are {}; run sinter --help", fmt::join(names, ", "))
+                               : fmt::format("did you mean {}? All are in sinter --help", near));
     fmt::print(stderr, "{}\n", error.what());
     return exit_usage;
   } catch (const CLI::ParseError& e) {
