@@ -30,6 +30,18 @@ struct Array {
   bool floats() const { return is_float(dtype); }
 };
 
+// Integer arithmetic wraps around: done on unsigned numbers, and cut to 32 bits for i32.
+inline int64_t wrapped(uint64_t value, DType dtype) {
+  return dtype == DType::i32 ? int64_t{static_cast<int32_t>(static_cast<uint32_t>(value))}
+                             : static_cast<int64_t>(value);
+}
+inline int64_t wrapped_sum(int64_t a, int64_t b, DType dtype) {
+  return wrapped(static_cast<uint64_t>(a) + static_cast<uint64_t>(b), dtype);
+}
+inline int64_t wrapped_product(int64_t a, int64_t b, DType dtype) {
+  return wrapped(static_cast<uint64_t>(a) * static_cast<uint64_t>(b), dtype);
+}
+
 template <class T>
 struct EvalArgs {
   const Op& op;

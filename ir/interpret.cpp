@@ -18,12 +18,6 @@ namespace {
 // that stays in the first-level cache, so that every loop is tight.
 constexpr size_t kBlock = 256;
 
-// Integer arithmetic wraps around: done on unsigned numbers, and cut to 32 bits for i32.
-int64_t wrapped(uint64_t value, DType dtype) {
-  return dtype == DType::i32 ? int64_t{static_cast<int32_t>(static_cast<uint32_t>(value))}
-                             : static_cast<int64_t>(value);
-}
-
 int64_t quotient(int64_t a, int64_t b) {
   if (b == 0) return 0;
   // The smallest integer divided by -1 is the one quotient that overflows.

@@ -69,7 +69,8 @@ const OpDef op_cumsum = {
               if (x.floats()) {
                 a.result.f[to + k] = real += x.f[from + k];
               } else {
-                a.result.i[to + k] = integer += x.i[from + k];
+                integer = wrapped_sum(integer, x.i[from + k], x.dtype);
+                a.result.i[to + k] = integer;
               }
             }
           });

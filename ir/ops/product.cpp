@@ -286,7 +286,7 @@ const OpDef op_scatter_add = {
           if (rows.floats()) {
             a.result.f[into] += rows.f[from];
           } else {
-            a.result.i[into] += rows.i[from];
+            a.result.i[into] = wrapped_sum(a.result.i[into], rows.i[from], rows.dtype);
           }
         }
       }

@@ -109,7 +109,7 @@ const OpDef op_sum = {
         if (x.floats()) {
           a.result.f[to] += x.f[from];
         } else {
-          a.result.i[to] += x.i[from];
+          a.result.i[to] = wrapped_sum(a.result.i[to], x.i[from], x.dtype);
         }
       });
     },
@@ -232,7 +232,7 @@ const OpDef op_prod = {
         if (x.floats()) {
           a.result.f[to] = a.result.f[to] * x.f[from];
         } else {
-          a.result.i[to] *= x.i[from];
+          a.result.i[to] = wrapped_product(a.result.i[to], x.i[from], x.dtype);
         }
       });
     },

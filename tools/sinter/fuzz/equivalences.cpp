@@ -73,8 +73,8 @@ Verdict judge_twins(const Twins& twins) {
   Random random(twins.left.inputs.seed, "twins");
   try {
     for (int i = 0; i < kRuns; ++i) {
-      near_a.widen(left.run(&random));
-      near_b.widen(right.run(&random));
+      near_a.widen(left.run_perturbed(a, random));
+      near_b.widen(right.run_perturbed(b, random));
     }
   } catch (const Error&) {
     return verdict;

@@ -21,8 +21,10 @@ FirstStep::FirstStep(const Trial& trial)
   globals_ = draw_globals(trial.inputs, module_);
 }
 
-Outcome FirstStep::run(Random* random) const {
-  return run_reference(module_, *func_, args_, globals_, n_, random);
+Outcome FirstStep::run() const { return run_reference(module_, *func_, args_, globals_, n_); }
+
+Outcome FirstStep::run_perturbed(const Outcome& exact, Random& random) const {
+  return fuzz::run_perturbed(module_, *func_, args_, globals_, n_, exact, random);
 }
 
 }  // namespace sinter::fuzz

@@ -17,7 +17,8 @@ class FirstStep {
   FirstStep(const FirstStep&) = delete;
 
   // Throws Error where the program is undefined.
-  Outcome run(Random* random = nullptr) const;
+  Outcome run() const;
+  Outcome run_perturbed(const Outcome& exact, Random& random) const;
 
   const ir::Func& func() const { return *func_; }
   const ir::Module& module() const { return module_; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include <sinter/error.h>
@@ -25,28 +26,20 @@ constexpr double kRoundings = 8;
 // Spreads of a few runs are samples of what rounding does, not its maximum.
 constexpr double kSafety = 4;
 
-// IEEE 754 says what these give, to the last bit; a function such as exp may be off by a little.
+// IEEE 754 says what all others give, to the last bit; these may be off by a little.
 bool correctly_rounded(Prim prim) {
   switch (prim) {
-    case Prim::operand:
-    case Prim::constant:
-    case Prim::index:
-    case Prim::linear_index:
-    case Prim::rows:
-    case Prim::add:
-    case Prim::sub:
-    case Prim::mul:
-    case Prim::div:
-    case Prim::neg:
-    case Prim::sqrt:
-    case Prim::equal:
-    case Prim::less:
-    case Prim::less_equal:
-    case Prim::select:
-    case Prim::cast:
-      return true;
-    default:
+    case Prim::exp:
+    case Prim::log:
+    case Prim::log1p:
+    case Prim::tanh:
+    case Prim::sin:
+    case Prim::cos:
+    case Prim::erf:
+    case Prim::pow:
       return false;
+    default:
+      return true;
   }
 }
 
@@ -78,13 +71,18 @@ class Perturbation {
     if (!result.floats() || def(op_).is(Trait::view)) return;
     const bool exact_where_it_fits = correctly_rounded(op_, operands_, type.dtype);
     const std::vector<double> sizes = magnitudes(result, type);
+    const std::vector<bool> overflows = may_overflow(result, type);
     const double scale = roundings(result) * unit_roundoff(type.dtype);
+    // Every other op keeps more bits than its type has, as a product does that a sum takes in.
+    const bool on_grid = type.dtype == DType::f32 && random_.chance(50);
     for (size_t i = 0; i < result.f.size(); ++i) {
       double& v = result.f[i];
+      if (overflows[i]) v = std::numeric_limits<double>::quiet_NaN();
       if (!std::isfinite(v)) continue;
       const double size = std::isfinite(sizes[i]) ? sizes[i] : std::abs(v);
       if (exact_where_it_fits && fits(v, size)) continue;
       v = in_range(v + (2 * random_.unit() - 1) * scale * size, type.dtype);
+      if (on_grid) v = static_cast<float>(v);
     }
   }
 
@@ -120,6 +118,24 @@ class Perturbation {
     return out;
   }
 
+  // Where some order of its factors takes a product out of the range of its type on the way: a zero
+  // is lost among large numbers then, and a number among small ones.
+  std::vector<bool> may_overflow(const Array<double>& result, const ir::Type& type) const {
+    std::vector<bool> out(result.f.size(), false);
+    if (op_.kind != ir::OpKind::prod) return out;
+    Array<double> large = *operands_[0], small = *operands_[0];
+    for (double& v : large.f) v = std::max(1.0, std::abs(v));
+    for (double& v : small.f) v = v == 0 ? 1 : std::min(1.0, std::abs(v));
+    const Array<double> most = ir::evaluate<double>(op_, type, {&large}, n_);
+    const Array<double> least = ir::evaluate<double>(op_, type, {&small}, n_);
+    const bool single = type.dtype == DType::f32;
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i] = most.f[i] > (single ? FLT_MAX : DBL_MAX) ||
+               least.f[i] < (single ? FLT_MIN : DBL_MIN);
+    }
+    return out;
+  }
+
   // Of a sum of k terms in any order: about the square root of k, and a few.
   double roundings(const Array<double>& result) const {
     if (def(op_).scalar) return kRoundings;
@@ -137,13 +153,14 @@ class Perturbation {
   Random& random_;
 };
 
-}  // namespace
+// What an op may do to its result beyond computing it.
+using AfterOp = std::function<void(const ir::Op&, const std::vector<const Array<double>*>&,
+                                   Array<double>&)>;
 
-double unit_roundoff(DType dtype) { return dtype == DType::f32 ? 0x1p-24 : 0x1p-53; }
-
-Outcome run_reference(const ir::Module& module, const ir::Func& func, const Arrays& args,
-                      const Arrays& globals, int64_t n, Random* random) {
-  Arrays owned(func.values.size());
+Outcome run(const ir::Module& module, const ir::Func& func, const Arrays& args,
+            const Arrays& globals, int64_t n, const AfterOp& after) {
+  Outcome out;
+  out.ops.resize(func.values.size());
   std::vector<const Array<double>*> values(func.values.size(), nullptr);
   const auto at = [](ir::ValueId v) { return static_cast<size_t>(v.index); };
   for (size_t i = 0; i < args.size(); ++i) values[at(func.args[i])] = &args[i];
@@ -158,17 +175,84 @@ Outcome run_reference(const ir::Module& module, const ir::Func& func, const Arra
     }
     std::vector<const Array<double>*> operands;
     for (ir::ValueId v : op.operands) operands.push_back(values[at(v)]);
-    const ir::Type& type = func.type(op.result);
-    Array<double>& result = owned[at(op.result)];
-    result = ir::evaluate<double>(op, type, operands, n);
-    if (random) Perturbation(op, operands, n, *random).apply(result, type);
+    Array<double>& result = out.ops[at(op.result)];
+    result = ir::evaluate<double>(op, func.type(op.result), operands, n);
+    if (after) after(op, operands, result);
     values[at(op.result)] = &result;
   }
-  Outcome out;
   for (ir::ValueId v : func.results) out.values.push_back(*values[at(v)]);
   for (Array<double>& g : next) out.values.push_back(std::move(g));
   SINTER_CHECK(out.values.size() == func.results.size() + module.globals.size(), "one value each");
   return out;
+}
+
+// How many times farther than in this run rounding may move a number, in a run that looks at what
+// becomes of ties.
+constexpr double kReach = 4;
+
+// Numbers that may as well be 0 become 0.
+void settle_at_zero(Array<double>& result, const Array<double>& exact) {
+  for (size_t i = 0; i < result.f.size(); ++i) {
+    double& v = result.f[i];
+    if (std::abs(v) <= kReach * std::abs(v - exact.f[i])) v = 0;
+  }
+}
+
+// By how much rounding moved each element of an operand in this run.
+Array<double> moved_by(ir::ValueId v, const Array<double>& now, const Outcome& exact) {
+  const Array<double>& before = exact.ops[static_cast<size_t>(v.index)];
+  Array<double> out = now;
+  for (size_t i = 0; i < out.f.size(); ++i) {
+    // What no op computed is an input, and exact.
+    out.f[i] = before.f.empty() ? 0 : std::abs(now.f[i] - before.f[i]);
+  }
+  return out;
+}
+
+// Elements that `equal` may as well find equal are so.
+void settle_ties(const ir::Op& equal, const ir::Type& type,
+                 const std::vector<const Array<double>*>& operands, const Outcome& exact, int64_t n,
+                 Array<double>& result) {
+  const auto broadcast = [&](ir::OpKind kind, const Array<double>& x, const Array<double>& y) {
+    ir::Op op;
+    op.kind = kind;
+    return ir::evaluate<double>(op, ir::Type{DType::f64, type.shape}, {&x, &y}, n);
+  };
+  Array<double> left = *operands[0], right = *operands[1];
+  Array<double> left_moved = moved_by(equal.operands[0], left, exact);
+  Array<double> right_moved = moved_by(equal.operands[1], right, exact);
+  for (Array<double>* x : {&left, &right, &left_moved, &right_moved}) x->dtype = DType::f64;
+  const Array<double> apart = broadcast(ir::OpKind::sub, left, right);
+  const Array<double> reach = broadcast(ir::OpKind::add, left_moved, right_moved);
+  for (size_t i = 0; i < result.i.size(); ++i) {
+    if (std::abs(apart.f[i]) <= kReach * reach.f[i]) result.i[i] = 1;
+  }
+}
+
+}  // namespace
+
+double unit_roundoff(DType dtype) { return dtype == DType::f32 ? 0x1p-24 : 0x1p-53; }
+
+Outcome run_reference(const ir::Module& module, const ir::Func& func, const Arrays& args,
+                      const Arrays& globals, int64_t n) {
+  return run(module, func, args, globals, n, nullptr);
+}
+
+Outcome run_perturbed(const ir::Module& module, const ir::Func& func, const Arrays& args,
+                      const Arrays& globals, int64_t n, const Outcome& exact, Random& random) {
+  const bool ties = random.chance(50);
+  return run(module, func, args, globals, n,
+             [&](const ir::Op& op, const std::vector<const Array<double>*>& operands,
+                 Array<double>& result) {
+               const ir::Type& type = func.type(op.result);
+               Perturbation(op, operands, n, random).apply(result, type);
+               if (!ties) return;
+               if (result.floats()) {
+                 settle_at_zero(result, exact.ops[static_cast<size_t>(op.result.index)]);
+               } else if (op.kind == ir::OpKind::equal && operands[0]->floats()) {
+                 settle_ties(op, type, operands, exact, n, result);
+               }
+             });
 }
 
 Bound::Bound(const Outcome& reference) : reference_(&reference) {

@@ -18,16 +18,20 @@ namespace sinter::fuzz {
 
 using Arrays = std::vector<ir::Array<double>>;
 
-// The results of a function, then all globals of the module as they are after the call.
 struct Outcome {
-  Arrays values;
+  Arrays values;  // results of the function, then all globals of the module as they are after it
+  Arrays ops;     // what each op gave, by the index of its result
 };
 
 // Runs `func` of a module without gradients, composites, or kernels (differentiated and expanded).
-// With `random`, one of the perturbed runs. Throws Error where the program is undefined, as for an
-// index outside a table.
+// Throws Error where the program is undefined, as for an index outside a table.
 Outcome run_reference(const ir::Module& module, const ir::Func& func, const Arrays& args,
-                      const Arrays& globals, int64_t n, Random* random = nullptr);
+                      const Arrays& globals, int64_t n);
+
+// One of the perturbed runs, beside the exact one. In every second of them, numbers that rounding
+// cannot tell from 0 become 0, and operands of `equal` that it cannot tell apart are equal.
+Outcome run_perturbed(const ir::Module& module, const ir::Func& func, const Arrays& args,
+                      const Arrays& globals, int64_t n, const Outcome& exact, Random& random);
 
 // What may differ from the reference, element by element.
 class Bound {
