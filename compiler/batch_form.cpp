@@ -342,8 +342,9 @@ class Analyzer {
       const auto found = deadline.find(v);
       const int latest = found == deadline.end() ? last : found->second;
       if (b->role == BatchRole::total) b->pass = latest;
-      if (b->role == BatchRole::row && result(v)) b->pass = last;
       const int needed_by = b->role == BatchRole::uniform ? latest : b->pass - 1;
+      // It is stored in the last pass, and computed wherever a total reads it before.
+      if (b->role == BatchRole::row && result(v)) b->pass = last;
       for (const ValueId operand : b->op->operands) {
         if (row(operand)) continue;
         const auto [it, fresh] = deadline.try_emplace(operand, needed_by);

@@ -168,6 +168,8 @@ class Planner {
     const int64_t count = features(op.result);
     if (op.kind == OpKind::argmax) return no(pattern(op));
     if (free(op) || def(op).is(Trait::reduction)) return place_free(op);
+    // Padding and running sums need elements of other features.
+    if (!def(op).is(Trait::elementwise)) return no(pattern(op));
     int level = 0;
     for (const ValueId v : op.operands) {
       if (!row(v)) continue;
@@ -184,7 +186,8 @@ class Planner {
 
   bool place_free(const Op& op) {
     const bool reshapes = !op.operands.empty() && features(op.operands[0]) == features(op.result);
-    if (op.kind == OpKind::transpose && features(op.result) > 1) {
+    if (def(op).is(Trait::view) && reshapes && features(op.result) > 1) {
+      // A transpose or a slice backwards may move them.
       for (int64_t j = 0; j < features(op.result); ++j) {
         if (operand_element(func_, op, 0, j) != j) return no(pattern(op));
       }

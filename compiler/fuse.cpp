@@ -66,15 +66,60 @@ class Fuser {
     }
     for (const Op& op : recorded_) {
       if (op.result.valid() && free_ops_.belong_to_readers(op.result)) continue;
-      Group group;
-      std::map<ValueId, ValueId> copies;
-      Op own = op;
-      if (!reads_memory(op) && !moves_elements(func_, op)) {
-        for (ValueId& v : own.operands) v = private_copy(v, group, copies);
+      const size_t before = ops_.size();
+      Group group = group_of_one(op, true);
+      if (copied_view(group) && !is_kernel(group)) {
+        // A value beside a view of it may run along two axes of a loop: %x[n] < %x[n, 1].
+        remove_from(before);
+        group = group_of_one(op, false);
       }
-      group.ops.insert(add(std::move(own), groups_.size()));
       groups_.push_back(std::move(group));
     }
+  }
+
+  // The group of `op` with copies of the free ops that it reads. Without views, those of memory stay
+  // at the top level.
+  Group group_of_one(const Op& op, bool views) {
+    Group group;
+    std::map<ValueId, ValueId> copies;
+    Op own = op;
+    if (!reads_memory(op) && !moves_elements(func_, op)) {
+      for (ValueId& v : own.operands) {
+        if (views || !views_memory(v)) v = private_copy(v, group, copies);
+      }
+    }
+    group.ops.insert(add(std::move(own), groups_.size()));
+    return group;
+  }
+
+  bool views_memory(ValueId v) const {
+    while (free_ops_.belong_to_readers(v) && is_view(*original_.at(v))) {
+      v = original_.at(v)->operands[0];
+    }
+    return !free_ops_.belong_to_readers(v);
+  }
+
+  bool copied_view(const Group& group) const {
+    return std::any_of(group.ops.begin(), group.ops.end(), [&](int position) {
+      const Op& op = *ops_[static_cast<size_t>(position)];
+      return is_view(op) && copy_of_.count(op.result);
+    });
+  }
+
+  bool is_kernel(const Group& group) const {
+    std::vector<const Op*> list;
+    for (int position : group.ops) list.push_back(ops_[static_cast<size_t>(position)].get());
+    return analyze_kernel(module_, func_, list).form.has_value();
+  }
+
+  // Forgets the ops from a position on.
+  void remove_from(size_t position) {
+    for (size_t i = position; i < ops_.size(); ++i) {
+      made_at_.erase(ops_[i]->result);
+      copy_of_.erase(ops_[i]->result);
+    }
+    ops_.resize(position);
+    group_of_.resize(position);
   }
 
   int add(Op op, size_t group) {

@@ -82,7 +82,10 @@ class Planner {
   // The stored value that a reader of `v` reads.
   ValueId base(ValueId v) const {
     while (func_[v].def == ValueDef::op && !stored_.count(v)) {
-      v = defs_[static_cast<size_t>(v.index)]->operands[0];
+      const Op& op = *defs_[static_cast<size_t>(v.index)];
+      // What a kernel computes on its way has no memory.
+      if (!def(op).is(ir::Trait::view)) break;
+      v = op.operands[0];
     }
     return v;
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "compiler/llvm/emit_batch.h"
+#include "compiler/llvm/reduction.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {
@@ -118,20 +119,11 @@ BatchEmitter::Lanes BatchEmitter::row_reduction(const ir::Op& op, int64_t j) {
   for (size_t k = 1; k < folded.size(); ++k) {
     const Lanes next = row_element(x, folded[k]);
     for (size_t v = 0; v < count; ++v) {
-      const bool real = next[v]->getType()->isFPOrFPVectorTy();
-      if (op.kind == OpKind::prod) {
-        best[v] = real ? builder_.CreateFMul(best[v], next[v])
-                       : builder_.CreateMul(best[v], next[v]);
+      if (op.kind == OpKind::sum || op.kind == OpKind::prod) {
+        best[v] = fold_in(builder_, op.kind, best[v], next[v]);
         continue;
       }
-      if (op.kind == OpKind::sum) {
-        best[v] = real ? builder_.CreateFAdd(best[v], next[v])
-                       : builder_.CreateAdd(best[v], next[v]);
-        continue;
-      }
-      Value* better = real ? builder_.CreateAnd(builder_.CreateFCmpUGT(next[v], best[v]),
-                                                builder_.CreateFCmpORD(best[v], best[v]))
-                           : builder_.CreateICmpSGT(next[v], best[v]);
+      Value* better = displaces(builder_, next[v], best[v]);
       best[v] = builder_.CreateSelect(better, next[v], best[v]);
       Value* here = splat(i64(static_cast<int64_t>(k)));
       index[v] = builder_.CreateSelect(better, here, index[v]);
@@ -309,11 +301,14 @@ void BatchEmitter::store_rows(ValueId v) {
       write(to);
       continue;
     }
-    auto* buffer = entry_.CreateAlloca(element, i64(lanes_ * features));
+    Value* block = i64(int64_t{vectors_} * lanes_);
+    auto* buffer = entry_.CreateAlloca(element, i64(int64_t{vectors_} * lanes_ * features));
     buffer->setAlignment(llvm::Align(64));
     write(buffer);
-    Value* left = builder_.CreateMul(builder_.CreateSub(end_row_, first_row_), i64(features));
-    loop(i64(0), left, 1, [&](Value* i) {
+    // More rows than these may be left: they have blocks of their own.
+    Value* rows = builder_.CreateBinaryIntrinsic(
+        llvm::Intrinsic::smin, builder_.CreateSub(end_row_, first_row_), block);
+    loop(i64(0), builder_.CreateMul(rows, i64(features)), 1, [&](Value* i) {
       builder_.CreateStore(builder_.CreateLoad(element, offset(buffer, dtype, i)),
                            offset(to, dtype, i));
     });

@@ -2,10 +2,10 @@
 // of which may be partly empty. Lanes that are no rows hold anything finite or not, except in what
 // goes into totals, where they are zero.
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "compiler/llvm/emit_batch.h"
+#include "compiler/llvm/reduction.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {
@@ -317,14 +317,7 @@ void BatchEmitter::tile_kept(const ir::Op& op, int features) {
 void BatchEmitter::start_fold(const ir::Op& op) {
   const DType dtype = type(op.operands[0]).dtype;
   llvm::Type* vector = vector_of(element_type(llvm_context(), dtype), lanes_);
-  Value* start = llvm::Constant::getNullValue(vector);
-  if (op.kind != OpKind::sum) {
-    start = is_float(dtype)
-                ? llvm::ConstantFP::get(vector, -std::numeric_limits<double>::infinity())
-                : llvm::ConstantInt::getSigned(vector, dtype == DType::i64
-                                                           ? std::numeric_limits<int64_t>::min()
-                                                           : std::numeric_limits<int32_t>::min());
-  }
+  Value* start = neutral_element(op.kind, vector);
   if (op.kind == OpKind::argmax) {  // the largest so far lies beside its place
     auto* memory = entry_.CreateAlloca(vector, i64(block_));
     memory->setAlignment(llvm::Align(64));
@@ -350,14 +343,11 @@ void BatchEmitter::tile_fold(const ir::Op& op, int features) {
     Value* index = places ? builder_.CreateLoad(place.vector, kept_at(place, i64(0), i)) : nullptr;
     for (int f = 0; f < features; ++f) {
       Value* x = stage_element(op.operands[0], f)[static_cast<size_t>(i)];
-      const bool real = x->getType()->isFPOrFPVectorTy();
-      if (op.kind == OpKind::sum) {
-        state = real ? builder_.CreateFAdd(state, x) : builder_.CreateAdd(state, x);
+      if (op.kind == OpKind::sum || op.kind == OpKind::prod) {
+        state = fold_in(builder_, op.kind, state, x);
         continue;
       }
-      Value* better = real ? builder_.CreateAnd(builder_.CreateFCmpUGT(x, state),
-                                                builder_.CreateFCmpORD(state, state))
-                           : builder_.CreateICmpSGT(x, state);
+      Value* better = displaces(builder_, x, state);
       state = builder_.CreateSelect(better, x, state);
       if (places) {
         Value* here = splat(builder_.CreateAdd(feature_, i64(f)));

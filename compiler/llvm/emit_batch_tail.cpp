@@ -67,10 +67,13 @@ Value* BatchEmitter::repeated(ValueId v, int64_t j) {
 void BatchEmitter::hoist_uniforms(int pass) {
   for (const BatchOp& b : form_.ops) {
     if ((b.role != BatchRole::row && b.role != BatchRole::total) || b.pass > pass) continue;
-    for (const ValueId v : b.op->operands) {
-      const auto made = made_by_.find(v);
+    for (ValueId v : b.op->operands) {
+      auto made = made_by_.find(v);
+      while (made != made_by_.end() && def(*made->second->op).is(ir::Trait::view)) {
+        v = made->second->op->operands[0];
+        made = made_by_.find(v);
+      }
       if (made == made_by_.end() || made->second->role != BatchRole::uniform) continue;
-      if (def(*made->second->op).is(ir::Trait::view)) continue;
       const int64_t count = elements(type(v));
       for (int64_t j = 0; j < count; ++j) scalars_[{v.index, j}] = uniform_element(v, j);
       if (form_.loops && count > 1) hoist_to_memory(v);

@@ -4,6 +4,7 @@
 
 #include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/reduction.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {
@@ -18,42 +19,29 @@ KernelEmitter::Carried KernelEmitter::start_reduction(const KernelOp& k, bool ve
   const DType dtype = context_.func.type(k.op->operands[0]).dtype;
   const int lanes = vectors ? lanes_ : 1;
   llvm::Type* type = vector_of(element_type(llvm_context(), dtype), lanes);
-  if (k.op->kind == OpKind::sum) return {llvm::Constant::getNullValue(type)};
-  if (k.op->kind == OpKind::prod) {
-    return {is_float(dtype) ? static_cast<Value*>(llvm::ConstantFP::get(type, 1.0))
-                            : llvm::ConstantInt::get(type, 1)};
-  }
-  const bool wide = dtype == DType::i64;
-  Value* least =
-      is_float(dtype)
-          ? llvm::ConstantFP::get(type, -std::numeric_limits<double>::infinity())
-          : llvm::ConstantInt::getSigned(type, wide ? std::numeric_limits<int64_t>::min()
-                                                    : std::numeric_limits<int32_t>::min());
-  if (k.op->kind == OpKind::max) return {least};
+  Value* start = neutral_element(k.op->kind, type);
+  if (k.op->kind != OpKind::argmax) return {start};
   llvm::Type* word = vector_of(builder_.getInt64Ty(), lanes);
-  return {least, llvm::ConstantInt::getSigned(word, std::numeric_limits<int64_t>::max())};
+  return {start, llvm::ConstantInt::getSigned(word, std::numeric_limits<int64_t>::max())};
 }
 
 // Takes `x` (and its `index`, for argmax) into the state. NaN wins over every number; of equals
 // argmax keeps the lower index.
 void KernelEmitter::fold(const KernelOp& k, Value** state, Value* x, Value* index) {
-  const bool real = x->getType()->isFPOrFPVectorTy();
-  if (k.op->kind == OpKind::sum) {
-    state[0] = real ? builder_.CreateFAdd(state[0], x) : builder_.CreateAdd(state[0], x);
-    return;
-  }
-  if (k.op->kind == OpKind::prod) {
-    state[0] = real ? builder_.CreateFMul(state[0], x) : builder_.CreateMul(state[0], x);
+  if (k.op->kind == OpKind::sum || k.op->kind == OpKind::prod) {
+    state[0] = fold_in(builder_, k.op->kind, state[0], x);
     return;
   }
   Value* best = state[0];
-  Value* better = real ? builder_.CreateFCmpOGT(x, best) : builder_.CreateICmpSGT(x, best);
-  Value* x_nan = real ? builder_.CreateFCmpUNO(x, x) : nullptr;
-  Value* best_nan = real ? builder_.CreateFCmpUNO(best, best) : nullptr;
-  if (real) better = builder_.CreateOr(better, builder_.CreateAnd(x_nan, builder_.CreateNot(best_nan)));
+  Value* better = displaces(builder_, x, best);
   if (k.op->kind == OpKind::argmax) {
+    const bool real = x->getType()->isFPOrFPVectorTy();
     Value* tie = real ? builder_.CreateFCmpOEQ(x, best) : builder_.CreateICmpEQ(x, best);
-    if (real) tie = builder_.CreateOr(tie, builder_.CreateAnd(x_nan, best_nan));
+    if (real) {
+      Value* both_nan = builder_.CreateAnd(builder_.CreateFCmpUNO(x, x),
+                                           builder_.CreateFCmpUNO(best, best));
+      tie = builder_.CreateOr(tie, both_nan);
+    }
     Value* earlier = builder_.CreateICmpSLT(index, state[1]);
     better = builder_.CreateOr(better, builder_.CreateAnd(tie, earlier));
     state[1] = builder_.CreateSelect(better, index, state[1]);
