@@ -47,7 +47,8 @@ class Executable {
   virtual const ir::Module& module() const = 0;  // after the whole pipeline
   virtual int64_t max_batch() const = 0;
   // The kernels in the order of the plan, for who runs them one by one on memory of his own, as the
-  // tests of the plan do; empty if interpreted. They are valid as long as this object.
+  // tests of the plan do, under DenormalsAreZero; empty if interpreted. They are valid as long as this
+  // object.
   virtual std::vector<CompiledKernel> kernels() const { return {}; }
   // Empty unless options.keep_code_text (and compiled).
   virtual std::string llvm_ir() const { return {}; }

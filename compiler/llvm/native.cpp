@@ -153,6 +153,7 @@ class NativeExecutable final : public Executable {
     KernelFunction entry = nullptr;
     sinter_call call{};
     void run(int tid, int threads) const {
+      const DenormalsAreZero mode;
       entry(call.buffers, call.arena, call.scratch + tid * call.scratch_bytes, call.n, tid, threads);
     }
   };

@@ -27,6 +27,7 @@
 #include "compiler/pipeline.h"
 #include "ir/text.h"
 #include "ir/verify.h"
+#include "runtime/float_mode.h"
 
 namespace sinter::compiler {
 
@@ -81,7 +82,8 @@ std::vector<Net> small_nets() {
           {"odd widths, momentum", {5, 17, 33, 3}, 33, true, optim::SGD{.momentum = 0.9}},
           {"tanh, Adam", {4, 32, 16, 4}, 33, false, optim::Adam{}, tanh},
           {"deep, SGD", deep(20, 6), 33, false, optim::SGD{}},
-          {"wide, Adam", {7, 40, 36, 5}, 33, true, optim::Adam{}}};
+          {"wide, Adam", {7, 40, 36, 5}, 33, true, optim::Adam{}},
+          {"several kernels, SGD", {33, 130, 70, 5}, 33, true, optim::SGD{}}};
 }
 
 // The nets of the examples and of the measurements, at their sizes.
@@ -219,6 +221,7 @@ void run_watched(const CompiledKernel& kernel, const Buffers& buffers, unsigned 
                  int64_t n) {
   INFO(kernel.symbol);
   const Buffer scratch({DType::f32, {kernel.scratch_bytes / 4}}, n);
+  const DenormalsAreZero mode;
   std::feclearexcept(FE_ALL_EXCEPT);
   kernel.run(buffers.pointers(), arena, scratch.data(), n, 0, 1);
   CHECK_FALSE(std::fetestexcept(FE_INVALID));
