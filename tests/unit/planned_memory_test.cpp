@@ -472,6 +472,30 @@ TEST_CASE("the arena is near the least that is possible, and kernels do not race
   }
 }
 
+// P4. The name of a gradient is that of its parameter and ".grad", wherever it was computed.
+TEST_CASE("no gradient of a parameter is stored", "[memory]") {
+  std::vector<Net> nets = small_nets();
+  for (Net& net : large_nets()) nets.push_back(std::move(net));
+  for (const Net& net : nets) {
+    INFO(net.name);
+    const Module module = planned(recorded(net), net.batch);
+    const Func& func = *module.find("train_step");
+    const auto is_gradient = [&](ValueId v) {
+      const std::string& name = func[v].name;
+      return name.size() > 5 && name.compare(name.size() - 5, 5, ".grad") == 0;
+    };
+    int64_t gradients = 0, stored_bytes = 0;
+    ir::for_each_op(func.body, [&](const Op& op) {
+      if (op.result.valid() && is_gradient(op.result)) ++gradients;
+      for (ValueId v : op.outputs) {
+        if (is_gradient(v)) stored_bytes += func.stored_type(v).bytes(func.max_batch);
+      }
+    });
+    CHECK(gradients == static_cast<int64_t>(2 * (net.sizes.size() - 1)));
+    CHECK(stored_bytes == 0);
+  }
+}
+
 TEST_CASE("the watch sees a row too many and a value that was not written", "[memory]") {
   // Too wide for one kernel with the batch in lanes.
   const Net net{"several kernels", {33, 130, 70, 5}, 33, true, optim::SGD{}};
