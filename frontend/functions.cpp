@@ -114,6 +114,14 @@ Value accuracy(const Operand& logits, const Operand& labels) {
 Value grad(const Operand& loss, const Operand& wrt) {
   Recorder r({&loss, &wrt});
   const Expr of = r[0], at = r[1];
+  const ir::ValueInfo& info = r.builder().func()[at.id()];
+  const auto global = static_cast<size_t>(info.index);
+  if (info.def == ir::ValueDef::global && r.recording().globals[global].frozen) {
+    throw Error("the parameter {} : {} is frozen and has no gradient",
+                r.recording().module.globals[global].name, to_string(info.type))
+        .at(r.loc().source())
+        .help("unfreeze it with set_requires_grad(true), or do not ask for its gradient");
+  }
   return r.done(r.builder().apply(OpKind::gradient, {of, at}));
 }
 

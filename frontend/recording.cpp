@@ -81,6 +81,12 @@ ir::ValueId Recording::add_global(const std::string& name, const void* identity,
   return module.global_value(func(), index);
 }
 
+ir::ValueId Recording::add_parameter(const std::string& name, const nn::Parameter& p) {
+  const ir::ValueId id = add_global(name, p.identity(), p.value());
+  globals.back().frozen = !p.requires_grad();
+  return id;
+}
+
 ir::ValueId Recording::parameter(const nn::Parameter& p) {
   if (stand_ins != nullptr) {
     const auto other = stand_ins->find(p.identity());
@@ -103,7 +109,7 @@ ir::ValueId Recording::parameter(const nn::Parameter& p) {
   } else if (!frame().path.empty()) {
     name = frame().path + "." + name;
   }
-  return add_global(name, p.identity(), p.value());
+  return add_parameter(name, p);
 }
 
 ir::ValueId Recording::add_random_state(const std::string& name, uint64_t value) {
@@ -153,7 +159,7 @@ void merge(const std::shared_ptr<Recording>& from, const std::shared_ptr<Recordi
     if (to->stand_ins != nullptr) {
       const auto other = to->stand_ins->find(global.identity);
       if (other != to->stand_ins->end()) {
-        global = {other->second.identity(), other->second.value()};
+        global = {other->second.identity(), other->second.value(), global.frozen};
       }
     }
     ir::ValueId found;
@@ -164,6 +170,7 @@ void merge(const std::shared_ptr<Recording>& from, const std::shared_ptr<Recordi
     }
     if (!found.valid()) {
       found = to->add_global(from->module.globals[i].name, global.identity, global.tensor);
+      to->globals.back().frozen = global.frozen;
     }
     if (i < source.global_values.size() && source.global_values[i].valid()) {
       at(source.global_values[i]) = found;

@@ -46,6 +46,7 @@ struct LabelCheck {
 struct GlobalBinding {
   const void* identity = nullptr;
   Tensor tensor;
+  bool frozen = false;  // a parameter without a gradient
 };
 
 // A function with everything it needs to run, apart from its inputs.
@@ -97,6 +98,7 @@ class Recording : public Recorded {
   // The global of a parameter, made at first use under its path from `name_parameters`.
   ir::ValueId parameter(const nn::Parameter& parameter);
   ir::ValueId add_global(const std::string& name, const void* identity, const Tensor& tensor);
+  ir::ValueId add_parameter(const std::string& name, const nn::Parameter& p);
   // What random numbers of a training step are a function of: the seed and the step as globals,
   // made at first use, and a stream for each use, from the path of the module at hand.
   struct Draw {

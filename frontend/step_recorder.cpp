@@ -43,7 +43,7 @@ class StepRecording {
     recording_->primary = true;
     parameters_ = source.net.parameters();
     for (const nn::Parameter& p : parameters_) {
-      values_.push_back(recording_->add_global(p.name(), p.identity(), p.value()));
+      values_.push_back(recording_->add_parameter(p.name(), p));
     }
     recording_->closed = true;
   }

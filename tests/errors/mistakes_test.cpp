@@ -127,6 +127,11 @@ TEST_CASE("gradients that do not exist", "[errors]") {
   check("gradient_through_argmax", true,
         [&] { eval(grad(mean(cast(argmax(x, 0), DType::f32)), x)); });
   check("gradient_of_vector", true, [&] { grad(exp(x), x); });
+  check("gradient_wrt_frozen", true, [&] {
+    Net net(3, 2, 1);
+    net.hidden.weight.set_requires_grad(false);
+    eval(grad(sum(net(ones({4, 3}))), net.hidden.weight));
+  });
   check("gradient_wrt_labels", true, [&] { grad(sum(exp(x)), Tensor::of<int64_t>({1, 2, 3})); });
 }
 

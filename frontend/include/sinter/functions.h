@@ -128,7 +128,7 @@ Value cross_entropy(const Operand& logits, const Operand& labels, CrossEntropyOp
 Value accuracy(const Operand& logits, const Operand& labels);
 
 /// d loss / d wrt, with the shape of wrt. Differentiable again. Error unless loss is a scalar that
-/// depends on wrt through differentiable ops.
+/// depends on wrt through differentiable ops, and for a frozen parameter.
 Value grad(const Operand& loss, const Operand& wrt);
 std::vector<Value> grad(const Operand& loss, const std::vector<Value>& wrt,
                         const std::source_location& at = std::source_location::current());
