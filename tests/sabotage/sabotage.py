@@ -1,6 +1,7 @@
 """Proof by sabotage: puts one fault at a time into the sources and asks the tests to find it.
 
 usage: sabotage.py BUILD SCRATCH [--check | --count N [--seed S] | --only WORDS] [--without-goldens]
+                   [--without-control]
 
 faults.txt beside this file lists the faults: a name in words, a source file, and text of that file
 (`-`, found there exactly once) with what takes its place (`+`). For each one the source is
@@ -8,7 +9,7 @@ compiled by its own command of BUILD, each test program is linked with that obje
 original, and the programs run until one fails, crashes or takes too long. Nothing in the tree or in
 BUILD changes. The exit status is 0 if every fault was found. --check only looks whether the list
 fits the sources. Without --count all faults are tried. The programs must be built and must pass
-without a fault, which is tried first.
+without a fault, which is tried first, or is known --without-control.
 """
 
 import argparse
@@ -174,6 +175,7 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--without-goldens", action="store_true")
+    parser.add_argument("--without-control", action="store_true")
     options = parser.parse_args()
 
     faults = read_faults()
@@ -189,7 +191,8 @@ def main():
     if not chosen:
         sys.exit("no fault to try")
     campaign = Campaign(options.build, options.scratch, not options.without_goldens)
-    campaign.check_control()
+    if not options.without_control:
+        campaign.check_control()
 
     def attempt(fault):
         try:
