@@ -105,8 +105,8 @@ Value* emit_tanh(IRBuilder<>& b, bool fused, Value* x) {
   Value* e = emit_exp(b, fused, b.CreateFAdd(size, size));
   Value* large = b.CreateFDiv(m.real(2.0), b.CreateFAdd(e, m.real(1.0)));
   large = b.CreateFSub(m.real(1.0), large);
-  large = m.with_sign_of(large, x);
-  return b.CreateSelect(b.CreateFCmpOLT(size, m.real(0.625)), small, large);
+  // The sign in the end, since the polynomial makes +0 of -0.
+  return m.with_sign_of(b.CreateSelect(b.CreateFCmpOLT(size, m.real(0.625)), small, large), x);
 }
 
 // Near zero x + x p(x^2), elsewhere 1 - exp(-q(|x|)): p and q are minimax fits of erf(x)/x - 1 and of
@@ -118,6 +118,11 @@ Value* emit_erf(IRBuilder<>& b, bool fused, Value* x) {
                            1.1283689809e-1, -3.7612633362e-1, 1.283791666e-1});
   Value* small = m.fma(x, p, x);
   Value* size = m.absolute(x);
+  if (!fused) {
+    // Here x p may be flushed to zero although x + x p is no denormal.
+    Value* tiny = b.CreateFCmpOLT(size, m.real(0x1p-100));
+    small = b.CreateSelect(tiny, b.CreateFMul(x, m.real(1.1283791671)), small);
+  }
   Value* q = m.polynomial(m.at_most(size, 4.0),
                           {2.125045758e-5, -4.3624618516e-4, 4.1796393361e-3, -2.5141835062e-2,
                            1.0831446442e-1, 6.3331592326e-1, 1.129530134, -1.7782029846e-4});

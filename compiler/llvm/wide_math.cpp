@@ -33,11 +33,20 @@ QuarterTurns quarter_turns(const LaneMath& m, Value* x) {
   IRBuilder<>& b = m.b;
   const LaneMath w = m.wide();
   Value* wide = m.widen(x);
-  // The unit of numbers near this one is 4.
-  Value* fours = w.real(0x1.8p54);
+  Value* size = w.absolute(wide);
+  // From here to twice as much the unit of a number is 4.
+  constexpr double four_units = 0x1p54;
+  Value* fours = w.with_sign_of(w.real(four_units), wide);
   Value* turns = nullptr;
+  double limit = four_units;
   for (double part : kTwoOverPi) {
-    Value* product = b.CreateFMul(wide, w.real(part));
+    // From the limit on the last bit of the product is worth 4 or more: nothing is left of it.
+    Value* factor = w.real(part);
+    if (limit <= std::numeric_limits<float>::max()) {
+      factor = b.CreateSelect(b.CreateFCmpOLT(size, w.real(limit)), factor, w.real(0.0));
+    }
+    limit *= 0x1p29;
+    Value* product = b.CreateFMul(wide, factor);
     Value* whole = b.CreateFSub(b.CreateFAdd(product, fours), fours);
     Value* rest = b.CreateFSub(product, whole);
     turns = turns ? b.CreateFAdd(turns, rest) : rest;

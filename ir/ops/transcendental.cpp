@@ -112,7 +112,15 @@ const OpDef op_sigmoid = {
     .traits = Trait::elementwise,
     .infer = infer_float,
     .vjp = [](Vjp& g) { g.add(0, g.cotangent() * g.result() * (1.0 - g.result())); },
-    .scalar = [](ScalarBuilder&, S x, const Op&) { return 1.0 / (1.0 + exp(-x[0])); },
+    // With e = exp(-|x|): 1 - q or e - e q for q = e / (1 + e). The rounding of 1 + e reaches the
+    // result through q alone, which is small beside it.
+    .scalar = [](ScalarBuilder& b, S x, const Op&) {
+      const DType dtype = x[0].dtype();
+      const Scalar negative = b.compare(Prim::less, x[0], b.constant(0, dtype));
+      const Scalar e = exp(b.select(negative, x[0], -x[0]));
+      const Scalar most = b.select(negative, e, b.constant(1, dtype));
+      return most - most * (e / (1.0 + e));
+    },
 };
 
 const OpDef op_softplus = {

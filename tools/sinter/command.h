@@ -29,6 +29,7 @@ void add_run(CommandLine& program);
 void add_diff(CommandLine& program);
 void add_fuzz(CommandLine& program);
 void add_reduce(CommandLine& program);
+void add_ulp(CommandLine& program);
 
 // Switches that every subcommand with a pipeline has; they win over the environment.
 struct PipelineSwitches {

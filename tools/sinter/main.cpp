@@ -62,6 +62,7 @@ int main(int argc, char** argv) {
   add_diff(program);
   add_fuzz(program);
   add_reduce(program);
+  add_ulp(program);
   if (const std::optional<int> status = program.parse(argc, argv)) return *status;
   return run_command(program.action());
 }
