@@ -83,6 +83,7 @@ ApplyMap other_fixtures() {
 const ApplyMap& functions() {
   static const ApplyMap map = [] {
     ApplyMap all = shape_fixtures();
+    all.merge(elementwise_fixtures());
     all.merge(other_fixtures());
     return all;
   }();

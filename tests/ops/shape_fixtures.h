@@ -17,5 +17,7 @@ using ApplyMap = std::map<std::string, Apply>;
 
 // Those of tests/fixtures/shape_cases.py.
 ApplyMap shape_fixtures();
+// Those of tests/fixtures/elementwise_fixtures.py.
+ApplyMap elementwise_fixtures();
 
 }  // namespace sinter::test
