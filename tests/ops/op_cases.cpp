@@ -16,7 +16,8 @@ using Samples = std::vector<std::string>;
 
 const Samples kUnary = {"[n]",        "[n, 1]",    "[n, 7]",    "[n, 16]", "[n, 33]",
                         "[5, 31]",    "[3]",       "[17]",      "[]",      "[2, n, 3]",
-                        "[2, 9, 15]", "[n, 8, 2]", "f64[n, 5]", "f64[33]"};
+                        "[2, 9, 15]", "[n, 8, 2]", "[2, n, 3, 5]", "[1, 1, 3, 1]", "[n, 2, 1, 9]",
+                        "[1]",      "f64[]",       "f64[3, n]", "f64[n, 5]", "f64[33]"};
 
 const Samples kBinary = {"[n, 7], [n, 7]",    "[n, 33], [33]",     "[n, 8], [n, 1]",  "[n, 1], [5]",
                          "[n, 16], []",       "[5, 31], [5, 31]",  "[3, 1], [1, 17]", "[15], [15]",
@@ -156,12 +157,13 @@ std::vector<Row> choices() {
       {OpKind::cast,
        {real(-100, 100)},
        {"[n, 7], i64[n, 7]", "[17], i32[17]", "[n, 33], f64[n, 33]", "f64[n, 5], f32[n, 5]",
-        "[5, 31], i64[5, 31]", "f64[], f32[]", "f64[n, 3], i32[n, 3]", "[5, 31], f64[5, 31]"},
+        "[5, 31], i64[5, 31]", "f64[], f32[]", "f64[n, 3], i32[n, 3]", "[5, 31], f64[5, 31]",
+        "[2, n, 3], f64[2, n, 3]", "[1, 2, 3, 5], i32[1, 2, 3, 5]", "f64[33], i64[33]"},
        [](const Inputs& x) { return cast(x[0], x.declared().dtype); }},
       {OpKind::cast,
        {kWhole},
        {"i64[n, 7], f32[n, 7]", "i32[17], f64[17]", "i64[n, 33], i32[n, 33]", "i32[5], i64[5]",
-        "i64[n, 3], bool[n, 3]"},
+        "i64[n, 3], bool[n, 3]", "i64[2, n, 3], f64[2, n, 3]"},
        [](const Inputs& x) { return cast(x[0], x.declared().dtype); }},
       {OpKind::cast,
        {flags()},
@@ -181,19 +183,43 @@ std::vector<Row> sources() {
   return {
       {OpKind::constant,
        {},
-       {"[n, 7]", "[17]", "[]", "f64[n, 5]", "i64[n, 3]", "i32[9]", "bool[5, 31]"},
+       {"[n, 7]", "[17]", "[]", "f64[n, 5]", "i64[n, 3]", "i32[9]", "bool[5, 31]", "[2, n, 3]",
+        "[1, 1, 3, 1]", "[n]", "f64[33]", "i32[n, 8]", "bool[n]", "i64[]"},
        [](const Inputs& x) { return x.record(OpKind::constant, {{"value", 3.0}}, x.declared()); }},
+      {OpKind::constant,
+       {},
+       {"[n, 33]", "[5, 31]", "f64[]", "i64[n, 2, 3]", "i32[]", "f64[n]"},
+       [](const Inputs& x) { return x.record(OpKind::constant, {{"value", -7.0}}, x.declared()); }},
       {OpKind::iota, {}, {"[n, 7]", "[17]", "i64[n]", "i32[n, 3]", "f64[2, n, 3]"}, iota(0)},
       {OpKind::iota, {}, {"[n, 7]", "i64[n, 33]", "i32[5, 31]", "f64[2, n, 3]"}, iota(1)},
+      {OpKind::iota, {}, {"[2, n, 3, 5]", "i64[1, 2, 7, 1]", "i32[n, 1, 2, 9]"}, iota(2)},
       {OpKind::extent, {}, {"[]", "f64[]"}, extent({ir::batch_dim})},
       {OpKind::extent, {}, {"[]", "f64[]"}, extent({ir::Dim{2, true}, ir::Dim{7}})},
       {OpKind::extent, {}, {"[]", "f64[]"}, extent({ir::Dim{33}})},
+      {OpKind::extent, {}, {"[]", "f64[]"}, extent({})},
+      {OpKind::extent, {}, {"[]", "f64[]"}, extent({ir::Dim{1}, ir::Dim{5, true}})},
+      {OpKind::extent, {}, {"[]", "f64[]"}, extent({ir::Dim{17}, ir::batch_dim, ir::Dim{3}})},
+      {OpKind::extent, {}, {"[]", "f64[]"}, extent({ir::Dim{2}, ir::Dim{3}, ir::Dim{5}})},
+      {OpKind::extent, {}, {"[]", "f64[]"}, extent({ir::batch_dim, ir::batch_dim})},
+      {OpKind::extent, {}, {"[]", "f64[]"}, extent({ir::Dim{1 << 20}})},
+      {OpKind::extent, {}, {"[]", "f64[]"}, extent({ir::Dim{9}, ir::Dim{1}, ir::Dim{9}})},
       {OpKind::rng_bits,
        {integers(0, 1LL << 40), integers(0, 1LL << 33)},
        {"i64[], i64[], i64[n, 7]", "i64[], i64[], i64[17]", "i64[], i64[], i64[]",
-        "i64[], i64[], i64[5, 31]", "i64[], i64[], i64[n]", "i64[], i64[], i64[2, n, 3]"},
+        "i64[], i64[], i64[5, 31]", "i64[], i64[], i64[n]", "i64[], i64[], i64[2, n, 3]",
+        "i64[], i64[], i64[n, 33]", "i64[], i64[], i64[1, 2, 3, 5]", "i64[], i64[], i64[n, 1]",
+        "i64[], i64[], i64[3, n]"},
        [](const Inputs& x) {
          return x.record(OpKind::rng_bits, {{"stream", int64_t{0x9ABCDEF1}}}, x.declared());
+       }},
+      {OpKind::rng_bits,
+       {integers(0, 3), integers(0, 1LL << 40)},
+       {"i64[], i64[], i64[n, 7]", "i64[], i64[], i64[17]", "i64[], i64[], i64[]",
+        "i64[], i64[], i64[n, 16]", "i64[], i64[], i64[n]", "i64[], i64[], i64[2, n, 3]",
+        "i64[], i64[], i64[33]", "i64[], i64[], i64[n, 2, 1, 3]", "i64[], i64[], i64[9, 1]",
+        "i64[], i64[], i64[1]"},
+       [](const Inputs& x) {
+         return x.record(OpKind::rng_bits, {{"stream", int64_t{0}}}, x.declared());
        }},
   };
 }
@@ -220,8 +246,12 @@ std::vector<Row> shapes() {
        [](const Inputs& x) { return t(x[0]); }},
       {OpKind::transpose,
        {kAny},
-       {"[2, n, 3]", "[n, 5, 8]", "[3, 7, 15]"},
+       {"[2, n, 3]", "[n, 5, 8]", "[3, 7, 15]", "f64[1, n, 2]"},
        [](const Inputs& x) { return permute(x[0], {2, 0, 1}); }},
+      {OpKind::transpose,
+       {kAny},
+       {"[2, n, 3, 5]", "[n, 1, 8, 2]", "[3, 2, 1, 15]", "f64[2, 3, n, 1]", "[n, 2, 2, 9]"},
+       [](const Inputs& x) { return permute(x[0], {3, 1, 0, 2}); }},
       {OpKind::transpose,
        {kAny},
        {"[2, n, 3]", "[n, 5, 8]", "[3, 7, 15]"},
@@ -233,11 +263,13 @@ std::vector<Row> shapes() {
       {OpKind::broadcast,
        {kAny},
        {"[7], [n, 7]", "[n, 1], [n, 9]", "[], [n, 5]", "[3, 1], [3, 17]", "[1, 33], [n, 33]",
-        "[n, 3], [2, n, 3]", "[1], [31]", "f64[5], f64[n, 5]"},
+        "[n, 3], [2, n, 3]", "[1], [31]", "f64[5], f64[n, 5]", "[], [2, n, 3, 5]",
+        "[1, 1], [n, 33]", "f64[], f64[17]", "[n, 1, 8], [n, 5, 8]", "[2, 1, 1, 3], [2, 7, 1, 3]",
+        "[n, 1], [3, n, 16]"},
        broadcast},
       {OpKind::broadcast,
        {kAny},
-       {"[7]", "[3, 1]"},
+       {"[7]", "[3, 1]", "f64[1, 1, 7]", "[5, 1, 1]"},
        [](const Inputs& x) { return broadcast_to(x[0], {5, 3, 7}); }},
   };
 }
@@ -335,7 +367,10 @@ std::vector<Row> products() {
        {"[n, 1], [10, 1], [10]", "[n, 10], [1, 10], [1]", "[n, 2], [9, 2], [9]",
         "[n, 7], [5, 7], [5]", "[n, 33], [31, 33], [31]", "[5, 16], [17, 16], [17]",
         "[1, 8], [3, 8], [3]", "[2, n, 3], [15, 3], [15]", "f64[n, 3], f64[2, 3], f64[2]",
-        "[1, 1], [1, 1], [1]"},
+        "[1, 1], [1, 1], [1]", "[n, 16], [8, 16], [8]", "[n, 9], [33, 9], [33]",
+        "[n, 2, 5], [7, 5], [7]", "[2, 3, 1, 4], [5, 4], [5]", "[n, 1, 3, 2], [1, 2], [1]",
+        "[17, 31], [3, 31], [3]", "f64[5, 7], f64[9, 7], f64[9]", "[3, n, 1], [2, 1], [2]",
+        "[n, 64], [16, 64], [16]", "f64[2, n, 2], f64[3, 2], f64[3]"},
        [](const Inputs& x) { return linear(x[0], x[1], x[2]); }},
       {OpKind::gather,
        {kAny, index_into(0, 0)},
@@ -350,7 +385,8 @@ std::vector<Row> products() {
       {OpKind::scatter_add,
        {kAny, index_into(0, 0), kAny},
        {"[6, 4], i64[n], [n, 4]", "[33, 7], i64[n], [n, 7]", "[2, 17], i32[n], [n, 17]",
-        "[5, 1], i64[9], [9, 1]", "[1, 8], i64[3], [3, 8]", "f64[3, 5], i64[n], f64[n, 5]"},
+        "[5, 1], i64[9], [9, 1]", "[1, 8], i64[3], [3, 8]", "f64[3, 5], i64[n], f64[n, 5]",
+        "[9, 2, 3], i64[n], [n, 2, 3]", "[17, 16], i32[5], [5, 16]", "[1, 1], i64[n], [n, 1]"},
        [](const Inputs& x) { return scatter_add(x[0], x[1], x[2]); }},
   };
 }
@@ -358,7 +394,8 @@ std::vector<Row> products() {
 std::vector<Row> losses() {
   const Domain logits = real(-4, 4);
   const Samples classes = {"[n, 10]", "[n, 1]", "[n, 2]",   "[n, 33]",
-                           "[5, 17]", "[3, 8]", "f64[n, 5]"};
+                           "[5, 17]", "[3, 8]", "f64[n, 5]", "[n, 16]", "f64[9, 3]",
+                           "[1, 31]"};
   const Samples pairs = {"[n, 1], [n, 1]",      "[n, 7], [n, 7]",       "[n], [n]",
                          "[5, 31], [5, 31]",    "[n, 3, 5], [n, 3, 5]", "[17], [17]",
                          "f64[n, 2], f64[n, 2]"};
@@ -369,11 +406,11 @@ std::vector<Row> losses() {
       {OpKind::softmax, {logits}, classes, [](const Inputs& x) { return softmax(x[0], 1); }},
       {OpKind::softmax,
        {logits},
-       {"[3, 7]", "[16, n]"},
+       {"[3, 7]", "[16, n]", "[1, 9]", "f64[5, n]", "[33, 2]"},
        [](const Inputs& x) { return softmax(x[0], 0); }},
       {OpKind::softmax,
        {logits},
-       {"[2, n, 3]", "[n, 5, 8]"},
+       {"[2, n, 3]", "[n, 5, 8]", "[2, 3, 1, 7]", "[n, 2, 2, 3]", "[17]"},
        [](const Inputs& x) { return softmax(x[0]); }},
       {OpKind::log_softmax,
        {logits},
@@ -381,11 +418,11 @@ std::vector<Row> losses() {
        [](const Inputs& x) { return log_softmax(x[0], 1); }},
       {OpKind::log_softmax,
        {logits},
-       {"[3, 7]", "[16, n]"},
+       {"[3, 7]", "[16, n]", "[1, 9]", "f64[5, n]", "[33, 2]"},
        [](const Inputs& x) { return log_softmax(x[0], 0); }},
       {OpKind::log_softmax,
        {logits},
-       {"[2, n, 3]", "[n, 5, 8]"},
+       {"[2, n, 3]", "[n, 5, 8]", "[2, 3, 1, 7]", "[n, 2, 2, 3]", "[17]"},
        [](const Inputs& x) { return log_softmax(x[0]); }},
   };
   for (Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
