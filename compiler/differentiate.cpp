@@ -190,6 +190,9 @@ class LossGradients {
   std::vector<ValueId> cotangents_;  // by value, of those that had one when the walk began
 };
 
+// Each order of a derivative may have several times the ops of the one before.
+constexpr size_t kMostOps = 100'000;
+
 // The result of the gradient op named its derivative, as in %hidden.weight.grad; the first of
 // several names for one value stays.
 void keep_name(Func& func, ValueId requested, ValueId derivative, std::vector<ValueId>& named) {
@@ -222,6 +225,12 @@ void differentiate(Module& module, Func& func) {
       if (!is_gradient(todo[j]) || current(todo[j].operands[0]) != op.operands[0]) continue;
       for (ValueId& v : todo[j].operands) v = current(v);
       requests.push_back(&todo[j]);
+    }
+    if (func.body.size() > kMostOps) {
+      Error error("@{} has {} ops to differentiate, more than {}", func.name, func.body.size(),
+                  kMostOps);
+      if (op.loc.known()) error.at(op.loc.source());
+      throw error.help("ask for fewer orders of derivatives: each has several times the ops of the last");
     }
     LossGradients walk(module, func, func.body, requests);
     const std::vector<ValueId> results = walk.run();

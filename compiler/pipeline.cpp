@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <new>
 #include <optional>
 
 #include <fmt/format.h>
@@ -126,6 +127,8 @@ class Runner {
       // A loss that has no gradient is the user's to mend; no other pass meets a user's mistake.
       if (pass.run == differentiate) throw;
       fail(i, e.what());
+    } catch (const std::bad_alloc&) {
+      throw;
     } catch (const std::exception& e) {
       fail(i, e.what());
     } catch (...) {

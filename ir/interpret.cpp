@@ -133,7 +133,8 @@ class ScalarRun {
         integers_(nodes_.size()) {
     for (const Array<T>* x : operands) readers_.emplace_back(*x, result.dims);
     for (size_t i = 0; i < nodes_.size(); ++i) {
-      is_float(nodes_[i].dtype) ? floats_[i].resize(kBlock) : integers_[i].resize(kBlock);
+      const size_t most = std::min(kBlock, result.size());
+      is_float(nodes_[i].dtype) ? floats_[i].resize(most) : integers_[i].resize(most);
     }
     result_node_ = static_cast<size_t>(program.result);
   }

@@ -57,6 +57,14 @@ class Command(unittest.TestCase):
         self.assertEqual(2, done.returncode, done.stderr)
         self.assertIn("--help", done.stderr + done.stdout)
 
+    def test_derivatives_of_too_high_an_order_are_refused(self):
+        lines = ["func @f(%x: f32[]) {", "%0 = mul %x, %x : f32[]"]
+        for i in range(1, 40):
+            op = f"exp %{i - 1}" if i % 2 else f"gradient %{i - 1}, %x"
+            lines.append(f"%{i} = {op} : f32[]")
+        text = "\n".join(lines + ["return %39", "}"])
+        self.assert_no(sinter("opt", "-", text=text), "ops to differentiate, more than 100000")
+
     def test_help_has_an_example_and_the_environment(self):
         text = self.assert_good(sinter("--help"))
         for variable in ["DUMP", "JIT", "THREADS", "TIME", "OFF"]:
