@@ -65,6 +65,12 @@ class Command(unittest.TestCase):
         text = "\n".join(lines + ["return %39", "}"])
         self.assert_no(sinter("opt", "-", text=text), "ops to differentiate, more than 100000")
 
+    def test_run_refuses_what_would_not_end(self):
+        splat = "f32[16777216, 16777216]"
+        text = (f"func @f() {{\n%c = constant {{value = 0.5}} : {splat}\n%e = exp %c : {splat}\n"
+                "%s = sum %e {axes = [0, 1]} : f32[]\nreturn %s\n}")
+        self.assert_no(sinter("run", "-", text=text), "computes 5.6e+14 elements")
+
     def test_help_has_an_example_and_the_environment(self):
         text = self.assert_good(sinter("--help"))
         for variable in ["DUMP", "JIT", "THREADS", "TIME", "OFF"]:

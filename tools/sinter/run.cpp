@@ -20,6 +20,22 @@ double element(const ir::Array<double>& a, size_t i) {
   return a.floats() ? a.f[i] : static_cast<double>(a.i[i]);
 }
 
+// Elements that a run may compute: some minutes of work. A text of three lines can ask for years.
+constexpr double kMostElements = 1e12;
+
+void refuse_endless(const ir::Func& f, int64_t n) {
+  double elements = 0;
+  ir::for_each_op(f.body, [&](const ir::Op& op) {
+    if (!op.result.valid()) return;
+    double of_result = 1;
+    for (const ir::Dim& d : f.type(op.result).shape) of_result *= static_cast<double>(d.at(n));
+    elements += of_result;
+  });
+  if (elements <= kMostElements) return;
+  throw Error("func @{} computes {:.2g} elements, more than {:.0g}", f.name, elements, kMostElements)
+      .help("run it on smaller shapes");
+}
+
 struct Output {
   std::string name;  // "result 0 %loss" or "global @w"
   std::string file;  // of --save, without folder and ending
@@ -39,6 +55,7 @@ struct RunCommand {
     if (module.funcs.empty()) throw Error("{} has no function", file).help("write one");
     const ir::Func& f = func.empty() ? module.funcs.front() : find_func(module, func);
     const Loaded loaded = load_inputs(inputs, module, f);
+    refuse_endless(f, loaded.n);
     const std::vector<Output> outputs = execute(module, f, loaded);
     for (const Output& out : outputs) {
       if (!save.empty()) save_array(fmt::format("{}/{}.npy", save, out.file), out.value);
