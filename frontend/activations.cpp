@@ -11,6 +11,16 @@ namespace sinter {
 
 using detail::Composite;
 
+namespace {
+
+// e^x - 1 for x <= 0, which keeps its digits near 0: tanh(x / 2) = (e^x - 1) / (e^x + 1).
+Value expm1_of_negative(const Value& x) {
+  const Value e = exp(x);
+  return where(less(-0.5, x), tanh(0.5 * x) * (e + 1), e - 1);
+}
+
+}  // namespace
+
 Value leaky_relu(const Operand& x, double slope) {
   Composite c({&x});
   return c.done(where(less(0, c[0]), c[0], slope * c[0]), "leaky_relu");
@@ -37,7 +47,7 @@ Value prelu(const Operand& x, const Operand& slope) {
 
 Value elu(const Operand& x, double alpha) {
   Composite c({&x});
-  const Value below = alpha * (exp(minimum(c[0], 0)) - 1);
+  const Value below = alpha * expm1_of_negative(minimum(c[0], 0));
   return c.done(where(less(0, c[0]), c[0], below), "elu");
 }
 
@@ -48,7 +58,7 @@ Value selu(const Operand& x) {
 
 Value celu(const Operand& x, double alpha) {
   Composite c({&x});
-  const Value below = alpha * (exp(minimum(c[0], 0) / alpha) - 1);
+  const Value below = alpha * expm1_of_negative(minimum(c[0], 0) / alpha);
   return c.done(where(less(0, c[0]), c[0], below), "celu");
 }
 

@@ -7,6 +7,7 @@
 #include <sinter/losses.h>
 
 #include "frontend/composite.h"
+#include "frontend/function_parts.h"
 #include "ir/text.h"
 
 namespace sinter {
@@ -111,13 +112,10 @@ Value binary_cross_entropy_with_logits(const Operand& logits, const Operand& tar
 
 namespace {
 
-// Notes that the labels must be class numbers, to be checked before the function runs.
+// Labels are class numbers, or the one to ignore.
 void check_labels(Composite& c, const CrossEntropyOptions& options) {
-  const auto [recording, id] = detail::Recorder::resolve(c[1]);
-  const ir::ValueInfo& info = recording->func()[id];
-  if (info.def != ir::ValueDef::argument) return;
-  recording->checks.push_back(
-      {static_cast<size_t>(info.index), c.type(0).shape[1].scale, options.ignore_index, c.at()});
+  detail::Recorder& r = c.recorder();
+  detail::check_rows(r, r[1], c.type(0).shape[1], options.ignore_index);
 }
 
 void require_labels(Composite& c, const char* name, const CrossEntropyOptions& options) {

@@ -301,6 +301,16 @@ Tensor Race::predict(const std::string& lane, const Tensor& x, const std::source
   return m.predictors[i]->predict(x, at);
 }
 
+History fit(Race& race, DataLoader& loader, FitOptions options, const std::source_location& at) {
+  struct Collect final : Callback {
+    explicit Collect(Race::Impl& r) : race(r) {}
+    void on_batch_end(Fit&) override { race.collect(1); }
+    Race::Impl& race;
+  };
+  options.callbacks.insert(options.callbacks.begin(), Collect(*race.impl_));
+  return fit(race.trainer(), loader, std::move(options), at);
+}
+
 Trainer& Race::trainer() { return impl_->trainer; }
 int Race::compile_count() const { return impl_->trainer.compile_count(); }
 

@@ -37,6 +37,12 @@ Shape dense_strides(const Shape& shape) {
   return strides;
 }
 
+void check_count(size_t count, const Shape& shape) {
+  if (shape_numel(shape) != static_cast<int64_t>(count))
+    throw Error("{} values do not fill shape {}", count, shape_to_string(shape))
+        .help("the shape must have {} elements but has {}", count, shape_numel(shape));
+}
+
 void check_same_shape(const Tensor& a, const Tensor& b, const char* what) {
   if (a.shape() != b.shape())
     throw Error("{} needs two tensors of the same shape", what)
@@ -86,6 +92,15 @@ Tensor Tensor::empty(Shape shape, DType dtype) {
   void* first = buffer.get();
   Shape strides = dense_strides(shape);
   return {std::move(buffer), first, dtype, std::move(shape), std::move(strides)};
+}
+
+Tensor Tensor::wrap_bytes(void* memory, size_t count, DType dtype, Shape shape,
+                          std::shared_ptr<void> owner) {
+  check_count(count, shape);
+  // Of nobody's memory too: views of one buffer know each other by it.
+  if (owner == nullptr) owner = {memory, [](void*) {}};
+  Shape strides = dense_strides(shape);
+  return {std::move(owner), memory, dtype, std::move(shape), std::move(strides)};
 }
 
 int64_t Tensor::size(int64_t axis) const {
@@ -239,9 +254,7 @@ uint64_t hash_tensor(const Tensor& tensor, uint64_t hash) {
 namespace detail {
 
 Tensor tensor_from_bytes(const void* bytes, size_t count, DType dtype, Shape shape) {
-  if (shape_numel(shape) != static_cast<int64_t>(count))
-    throw Error("{} values do not fill shape {}", count, shape_to_string(shape))
-        .help("the shape must have {} elements but has {}", count, shape_numel(shape));
+  check_count(count, shape);
   Tensor result = Tensor::empty(std::move(shape), dtype);
   if (count != 0) std::memcpy(result.raw(), bytes, result.nbytes());
   return result;

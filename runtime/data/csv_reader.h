@@ -48,7 +48,8 @@ class CsvReader {
   std::string unquoted_;
 };
 
-/// The text of a file, plain or gzipped. Error with the byte offset for a damaged one.
-std::string read_text_file(const std::string& path);
+/// The text of a file, plain or gzipped. Error with the byte offset for a damaged one, and for a
+/// gzipped one of more than `max_bytes`.
+std::string read_text_file(const std::string& path, int64_t max_bytes);
 
 }  // namespace sinter::detail

@@ -21,6 +21,9 @@ using detail::CsvReader;
 
 namespace {
 
+// A column costs some hundred bytes before it has a value, a comma costs one.
+constexpr size_t max_columns = size_t{1} << 17;
+
 std::string_view trimmed(std::string_view text) {
   const size_t first = text.find_first_not_of(" \t");
   if (first == std::string_view::npos) return {};
@@ -64,6 +67,10 @@ class TableBuilder {
     std::set<std::string> names;
     CsvField field;
     while (reader.next(field)) {
+      if (table_.columns_.size() == max_columns)
+        throw Error("{}: there are more than {} columns",
+                    reader.place(field.line, field.column), max_columns)
+            .help("separate records by line ends, or name the separator in CsvOptions");
       const std::string count = std::to_string(table_.columns_.size());
       std::string name(options_.header ? trimmed(field.text) : std::string_view(count));
       if (name.empty()) name = "column " + count;
@@ -171,7 +178,7 @@ class TableBuilder {
 };
 
 Table Table::from_csv(const std::string& path, const CsvOptions& options) {
-  return parse_csv(detail::read_text_file(path), path, options);
+  return parse_csv(detail::read_text_file(path, options.max_bytes), path, options);
 }
 
 Table Table::parse_csv(std::string_view text, const std::string& name, const CsvOptions& options) {

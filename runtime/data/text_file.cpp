@@ -18,7 +18,7 @@ struct CloseGz {
 
 }  // namespace
 
-std::string read_text_file(const std::string& path) {
+std::string read_text_file(const std::string& path, int64_t max_bytes) {
   const InputFile file(path);
   const int copy = ::dup(file.descriptor());
   const std::unique_ptr<gzFile_s, CloseGz> handle(copy < 0 ? nullptr : ::gzdopen(copy, "rb"));
@@ -30,12 +30,16 @@ std::string read_text_file(const std::string& path) {
   }
   ::gzbuffer(handle.get(), 1 << 17);
   std::string text;
-  if (::gzdirect(handle.get())) text.reserve(static_cast<size_t>(file.size()));
+  const bool plain = ::gzdirect(handle.get()) != 0;
+  if (plain) text.reserve(static_cast<size_t>(file.size()));
   constexpr size_t piece = size_t{1} << 18;
   std::string buffer(piece, '\0');
   while (true) {
     const int got = ::gzread(handle.get(), buffer.data(), static_cast<unsigned>(piece));
     if (got > 0) text.append(buffer, 0, static_cast<size_t>(got));
+    if (!plain && static_cast<int64_t>(text.size()) > max_bytes)
+      throw Error("{} inflates to more than {} bytes", path, max_bytes)
+          .help("set CsvOptions::max_bytes if it is meant to");
     if (got == static_cast<int>(piece)) continue;
     int code = Z_OK;
     const std::string message = ::gzerror(handle.get(), &code);

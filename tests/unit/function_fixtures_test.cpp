@@ -188,3 +188,19 @@ TEST_CASE("an activation of NaN is NaN", "[functions]") {
     CHECK(std::isnan(eval(call({nan, Tensor{0.25}}, attributes)).at({0})));
   }
 }
+
+TEST_CASE("elu and its kin keep their digits near 0", "[functions]") {
+  std::vector<float> values;
+  for (float v = 1e-8f; v < 20; v *= 1.3f) values.push_back(-v);
+  const Tensor x = Tensor::from(values);
+  const std::vector<Tensor> got = eval({elu(x), celu(x, 0.5), selu(x), grad(sum(elu(x)), x)});
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto at = [&](size_t k) { return Approx(got[k].at({static_cast<int64_t>(i)})); };
+    const double v = values[i];
+    INFO("x = " << v);
+    CHECK(std::expm1(v) == at(0).epsilon(5e-7));
+    CHECK(0.5 * std::expm1(2 * v) == at(1).epsilon(5e-7));
+    CHECK(1.0507009873554805 * 1.6732632423543772 * std::expm1(v) == at(2).epsilon(5e-7));
+    CHECK(std::exp(v) == at(3).epsilon(5e-7));
+  }
+}

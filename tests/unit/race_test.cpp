@@ -115,6 +115,24 @@ TEST_CASE("a race over many mini-batches in one call is the same race", "[race]"
   }
 }
 
+TEST_CASE("fit trains a race, and the race knows every batch", "[race]") {
+  manual_seed(3);
+  const Data data;
+  Net net = net_of_seed(4);
+  Race by_hand(net, mse_loss, optimizers()), fitted(net, mse_loss, optimizers());
+  DataLoader loader = data.loader(), again = data.loader();
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    for (auto [step, x, y] : loader) by_hand.step(x, y);
+  }
+  const History history = fit(fitted, again, {.epochs = 2, .progress = Progress::silent});
+  CHECK(fitted.compile_count() == 1);
+  CHECK(history["Adam.loss"].size() == 2);
+  for (const std::string& lane : fitted.names()) {
+    CHECK(fitted.losses(lane) == by_hand.losses(lane));
+    CHECK(relative_difference(fitted.net(lane), by_hand.net(lane)) == 0);
+  }
+}
+
 TEST_CASE("learning rates race, and change on the way", "[race]") {
   manual_seed(5);
   const Data data;

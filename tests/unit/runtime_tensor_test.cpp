@@ -133,6 +133,45 @@ TEST_CASE("values given with a shape must fill it", "[tensor]") {
              Contains("6 values do not fill shape [2, 2]") && Contains("help"));
 }
 
+TEST_CASE("wrapped memory is the user's own, without a copy", "[tensor]") {
+  std::vector<float> values{1, 2, 3, 4, 5, 6};
+  Tensor t = Tensor::wrap(values, {2, 3});
+  CHECK(t.raw() == values.data());
+  CHECK(t.type_string() == "f32[2, 3]");
+  values[4] = 50;
+  CHECK(t.at({1, 1}) == 50);
+  t.select(0, 0).copy_from(Tensor{7, 8, 9});
+  CHECK(values == std::vector<float>{7, 8, 9, 4, 50, 6});
+  // Views of one wrapped memory may overlap.
+  Tensor all = Tensor::wrap(values, {6});
+  all.narrow(0, 1, 5).copy_from(all.narrow(0, 0, 5));
+  CHECK(values == std::vector<float>{7, 7, 8, 9, 4, 50});
+  const int64_t labels[] = {0, 1, 1};
+  std::vector<int64_t> copy(std::begin(labels), std::end(labels));
+  CHECK(Tensor::wrap(std::span(copy).subspan(1), {2}).at({1}) == 1);
+  CHECK_THAT(error_of([&] { Tensor::wrap(values, {4, 2}); }),
+             Contains("6 values do not fill shape [4, 2]"));
+}
+
+TEST_CASE("wrapped memory with an owner lives as long as any view of it", "[tensor]") {
+  auto owner = std::make_shared<std::vector<double>>(std::vector<double>{1, 2, 3, 4});
+  const std::weak_ptr<std::vector<double>> watched = owner;
+  Tensor row;
+  {
+    const std::span<double> memory(*owner);
+    const Tensor whole = Tensor::wrap(memory, {2, 2}, std::move(owner));
+    row = whole.select(0, 1);
+  }
+  CHECK_FALSE(watched.expired());
+  CHECK(row.at({0}) == 3);
+  row = Tensor();
+  CHECK(watched.expired());
+  // A vector that is given away.
+  std::vector<float> given{1, 2};
+  const float* const place = given.data();
+  CHECK(Tensor::wrap(std::move(given), {2}).raw() == place);
+}
+
 TEST_CASE("shapes that overflow are refused before memory is taken", "[tensor]") {
   CHECK_THROWS_AS(shape_numel(Shape{int64_t{1} << 40, int64_t{1} << 40}), Error);
   CHECK_THROWS_AS(shape_numel(Shape{int64_t{1} << 62}), Error);

@@ -128,6 +128,8 @@ TEST_CASE("a broken file is refused with line and column", "[table]") {
   CHECK(csv_error("a,b\n1,5\" pipe\n") ==
         "a.csv:2:4: a quote inside a field that does not begin with one");
   CHECK(csv_error("a,b,a\n1,2,3\n") == "a.csv:1:5: there are two columns named a");
+  CHECK(csv_error(std::string(1 << 18, ',')) ==
+        "a.csv:1:131073: there are more than 131072 columns");
   CHECK(csv_error("\xFF\xFE"
                   "a\0") == "a.csv is UTF-16 text");
   CHECK(message([] { Table::from_csv("/nowhere/a.csv"); }).find("/nowhere/a.csv") !=
@@ -175,6 +177,10 @@ TEST_CASE("a gzipped file reads like a plain one, and a cut one is refused", "[t
     CHECK(t.numbers("a") == std::vector<double>{1, 2});
     CHECK(t.categories("b") == Words{"x", "y"});
   }
+  CHECK(Table::from_csv(plain, {.max_bytes = 11}).rows() == 2);
+  CHECK(Table::from_csv(packed, {.max_bytes = 12}).rows() == 2);
+  CHECK(message([&] { Table::from_csv(packed, {.max_bytes = 11}); }) ==
+        packed + " inflates to more than 11 bytes");
   std::filesystem::resize_file(packed, std::filesystem::file_size(packed) - 9);
   CHECK(message([&] { Table::from_csv(packed); }).find("is damaged at byte") != std::string::npos);
   std::filesystem::remove_all(folder);

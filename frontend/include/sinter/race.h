@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <sinter/fit.h>
 #include <sinter/trainer.h>
 
 namespace sinter {
@@ -70,8 +71,14 @@ class Race {
   int compile_count() const;
 
  private:
+  friend History fit(Race& race, DataLoader& loader, FitOptions options,
+                     const std::source_location& at);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// As fit() of a trainer, with what happens to trainer(); losses() and ranking() know every batch.
+History fit(Race& race, DataLoader& loader, FitOptions options = {},
+            const std::source_location& at = std::source_location::current());
 
 }  // namespace sinter

@@ -17,6 +17,8 @@ struct CsvOptions {
   bool header = true;
   /// Fields that stand for no value, quoted or not, blanks around them left out.
   std::vector<std::string> missing{"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"};
+  /// A gzipped file may inflate to so many bytes: a few of it could stand for all memory there is.
+  int64_t max_bytes = int64_t{1} << 30;
 };
 
 /// What fill_missing puts where a column has no value.
@@ -31,7 +33,8 @@ class Table {
   /// a quoted field may hold separators, line ends and doubled quotes. A UTF-8 byte order mark and
   /// empty lines are skipped. A column whose values all are numbers is one of numbers. Error with
   /// file:line:column (counted from 1, in bytes) for a record of another length than the first, a
-  /// quote that is not closed, text after one, a bare quote, and a name that comes twice.
+  /// quote that is not closed, text after one, a bare quote, a name that comes twice, and more than
+  /// 2^17 columns.
   static Table from_csv(const std::string& path, const CsvOptions& options = {});
   /// The same from memory; `name` stands for the path in messages.
   static Table parse_csv(std::string_view text, const std::string& name = "csv",

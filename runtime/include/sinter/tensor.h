@@ -72,6 +72,26 @@ class Tensor {
   static Tensor scalar(T value) {
     return from(std::span<const T>(&value, 1), {});
   }
+  /// The user's memory as a tensor, in C order and without a copy: the tensor and every view of it
+  /// read and write there. The memory must stay in place as long as any of them is in use; an
+  /// `owner` is kept alive until the last of them is gone. Error as for from().
+  template <class T>
+    requires(!std::is_const_v<T>)
+  static Tensor wrap(std::span<T> memory, Shape shape, std::shared_ptr<void> owner = nullptr) {
+    return wrap_bytes(memory.data(), memory.size(), dtype_of<T>, std::move(shape),
+                      std::move(owner));
+  }
+  /// The elements of a vector that outlives the tensor, and keeps its size.
+  template <class T>
+  static Tensor wrap(std::vector<T>& values, Shape shape) {
+    return wrap(std::span<T>(values), std::move(shape));
+  }
+  /// Takes the vector over.
+  template <class T>
+  static Tensor wrap(std::vector<T>&& values, Shape shape) {
+    const auto owner = std::make_shared<std::vector<T>>(std::move(values));
+    return wrap(std::span<T>(*owner), std::move(shape), owner);
+  }
   /// Contents unspecified. The buffer is a whole number of 64-byte lines.
   static Tensor empty(Shape shape, DType dtype = DType::f32);
 
@@ -160,6 +180,8 @@ class Tensor {
 
  private:
   Tensor(std::shared_ptr<void> buffer, void* first, DType dtype, Shape shape, Shape strides);
+  static Tensor wrap_bytes(void* memory, size_t count, DType dtype, Shape shape,
+                           std::shared_ptr<void> owner);
   void* checked_data(DType wanted) const;
   const void* checked_item(DType wanted) const;
   int64_t checked_axis(int64_t axis, const char* what) const;
