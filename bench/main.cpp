@@ -70,7 +70,8 @@ int main(int argc, char** argv) {
   Arguments args;
   CLI::App app("Times training steps, beside what this machine can do at most.", "sinter_bench");
   app.footer(kFooter);
-  app.add_option("--workloads", args.workloads, "W1,W2,W3,W4,W6 (all of them)")->delimiter(',');
+  app.add_option("--workloads", args.workloads, "W1,W5-32,... of bench/workloads.json (all)")
+      ->delimiter(',');
   app.add_option("--blocks", args.blocks, "timed blocks (7)")->check(CLI::PositiveNumber);
   app.add_option("--threads", args.threads, "threads of the training step; 0: SINTER_THREADS")
       ->check(CLI::NonNegativeNumber);

@@ -1,43 +1,14 @@
 #include "bench/workloads.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <functional>
+#include <fstream>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "ir/text.h"
 
 namespace sinter::bench {
-
-namespace {
-
-using Clock = std::chrono::steady_clock;
-constexpr double kBlockSeconds = 0.02;
-
-double seconds_of(const std::function<void()>& call, int64_t times) {
-  const Clock::time_point start = Clock::now();
-  for (int64_t i = 0; i < times; ++i) call();
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-Timing time_blocks(const std::function<void()>& call, int64_t steps_per_call, int blocks) {
-  call();
-  int64_t times = 1;
-  // The last trial is as long as a block, and warms up for them.
-  for (double s = 0; (s = seconds_of(call, times)) < kBlockSeconds;) {
-    times =
-        static_cast<int64_t>(double(times) * std::clamp(kBlockSeconds / s * 1.1, 1.2, 10.0)) + 1;
-  }
-  Timing out;
-  for (int i = 0; i < blocks; ++i) {
-    out.us.push_back(seconds_of(call, times) / double(times * steps_per_call) * 1e6);
-  }
-  return out;
-}
-
-}  // namespace
 
 Mlp::Mlp(const std::vector<int64_t>& sizes, const std::vector<std::string>& names,
          Activation activation)
@@ -57,13 +28,22 @@ Value Mlp::forward(Value x) {
 }
 
 const std::vector<Workload>& workloads() {
-  static const std::vector<Workload> all = {
-      {"W1", {1, 10, 1}, 100, false, 1000},
-      {"W2", {2, 10, 2}, 200, true, 1000},
-      {"W3", {1, 20, 1}, 32, false, 1024, 1000},
-      {"W4", {4, 32, 16, 4}, 10000, false, 20, 0, Activation::tanh},
-      {"W6", {784, 512, 256, 10}, 128, true, 50},
-  };
+  static const std::vector<Workload> all = [] {
+    std::ifstream file(SINTER_BENCH_WORKLOADS);
+    if (!file)
+      throw Error("there is no {}", SINTER_BENCH_WORKLOADS)
+          .help("keep the sources where sinter_bench was built from");
+    std::vector<Workload> out;
+    for (const nlohmann::json& w : nlohmann::json::parse(file)) {
+      std::vector<int64_t> sizes = w.at("sizes");
+      if (w.contains("repeat")) sizes.resize(w["repeat"].get<size_t>() + 1, sizes.front());
+      out.push_back({w.at("name"), std::move(sizes), w.at("batch"),
+                     w.at("loss") == "cross_entropy", w.at("per_call"), w.value("rows", 0),
+                     w.value("activation", "relu") == "tanh" ? Activation::tanh : Activation::relu,
+                     w.at("optimizers")});
+    }
+    return out;
+  }();
   return all;
 }
 
@@ -115,19 +95,10 @@ Mlp make_net(const Workload& w) {
   return {w.sizes, names, w.activation};
 }
 
-double Timing::median() const {
-  std::vector<double> sorted = us;
-  std::sort(sorted.begin(), sorted.end());
-  const size_t half = sorted.size() / 2;
-  return sorted.size() % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-}
-
-double Timing::min() const { return *std::min_element(us.begin(), us.end()); }
-
 std::vector<Timed> time_workload(const Workload& w, int blocks, int threads) {
   std::vector<Timed> out;
   const Data data = make_data(w);
-  for (std::string_view optimizer : kOptimizers) {
+  for (const std::string& optimizer : w.optimizers) {
     Mlp net = make_net(w);
     Trainer trainer(net, loss_of(w.classes), make_optimizer(optimizer),
                     {.max_batch = w.batch, .threads = threads});

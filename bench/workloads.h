@@ -10,6 +10,7 @@
 #include <sinter/sinter.h>
 
 #include "bench/floor.h"
+#include "bench/timing.h"
 
 namespace sinter::bench {
 
@@ -29,22 +30,22 @@ class Mlp : public nn::Module {
 };
 
 struct Workload {
-  std::string_view name;
+  std::string name;
   std::vector<int64_t> sizes;
   int64_t batch;
   bool classes;      // cross-entropy over labels; else mean squared error
   int64_t per_call;  // mini-batches in one call of Trainer::steps
   int64_t rows = 0;  // of the data set that those go through; 0 for one batch, again and again
   Activation activation = Activation::relu;
+  std::vector<std::string> optimizers;
 };
 
-// All workloads, as in bench/peers/jax_peer.py.
+// All of bench/workloads.json, which the peers read as well.
 const std::vector<Workload>& workloads();
 // Error with the names there are.
 const Workload& find_workload(std::string_view name);
 
 Objective loss_of(bool classes);
-inline constexpr std::string_view kOptimizers[] = {"sgd", "adam"};
 // So small that no weight moves: every step does the same work, and nothing becomes denormal.
 optim::Optimizer make_optimizer(std::string_view name, double lr = 1e-9);
 
@@ -53,13 +54,6 @@ struct Data {
 };
 Data make_data(const Workload& workload);
 Mlp make_net(const Workload& workload);
-
-// Microseconds per step of each timed block.
-struct Timing {
-  std::vector<double> us;
-  double median() const;
-  double min() const;
-};
 
 struct Timed {
   std::string key;  // "W1/sgd/step"

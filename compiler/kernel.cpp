@@ -331,6 +331,13 @@ class Analyzer {
     }
     const bool narrow = form_.rank() > 0 && !form_.domain.back().batch &&
                         form_.domain.back().scale <= max_row_in_registers;
+    // A row that does not fit would be computed alone, without tiles and packing: far slower than
+    // storing the product and reading it again.
+    if (form_.root && form_.root->kind == OpKind::contraction && form_.row_reduces &&
+        form_.rank() > 1 && !narrow) {
+      return no(fmt::format("a row of {} does not stay in registers until it is reduced",
+                            to_string(form_.domain.back())));
+    }
     for (const KernelOp& k : form_.ops) {
       if (k.late && (k.varies & ~form_.columns())) {
         return no("it needs a sum over rows that is complete only at the end");

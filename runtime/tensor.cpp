@@ -1,3 +1,5 @@
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -16,15 +18,23 @@ namespace sinter {
 namespace {
 
 constexpr size_t line_bytes = 64;
+// From this size on a tensor starts at a huge page and asks for such pages: a sweep over weights
+// then needs one translation where it needed 512.
+constexpr size_t huge_page = size_t{2} << 20, least_huge = 2 * huge_page;
 
 std::shared_ptr<void> allocate(size_t bytes) {
   if (bytes == 0) return nullptr;
   const size_t rounded = (bytes + line_bytes - 1) / line_bytes * line_bytes;
-  void* memory = ::operator new(rounded, std::align_val_t(line_bytes), std::nothrow);
+  const std::align_val_t alignment{rounded >= least_huge ? huge_page : line_bytes};
+  void* memory = ::operator new(rounded, alignment, std::nothrow);
   if (memory == nullptr)
     throw Error("out of memory: a tensor needs {} bytes", rounded)
         .help("use a smaller shape or batch");
-  return {memory, [](void* p) { ::operator delete(p, std::align_val_t(line_bytes)); }};
+#ifdef MADV_HUGEPAGE
+  // Advice: where the system has none of them, nothing is lost.
+  if (rounded >= least_huge) madvise(memory, rounded, MADV_HUGEPAGE);
+#endif
+  return {memory, [alignment](void* p) { ::operator delete(p, alignment); }};
 }
 
 Shape dense_strides(const Shape& shape) {

@@ -3,8 +3,7 @@
 #
 #   tools/setup.sh             compilers and libraries, from Debian
 #   tools/setup.sh --peers     also numpy and safetensors, whose files tests exchange, in build/venv
-#   tools/setup.sh --oracles   also JAX, which fixtures and the bench are compared with
-set -euo pipefail
+#   tools/setup.sh --oracles   also JAX, which fixtures and the bench XX -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 packages=(
@@ -80,7 +79,8 @@ for argument in "$@"; do
   case "$argument" in
     --peers) python_packages=("${peers[@]}") ;;
     --oracles) python_packages=("${oracles[@]}") ;;
-    -h | --help) sed -n '2,6p' tools/setup.sh | sed 's/^# \{0,1\}//'; exit 0 ;;
+    --bench) packages+=(libdnnl-dev) python_packages=("${oracles[@]}") ;;
+    -h | --help) sed -n '2,7p' tools/setup.sh | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) printf 'error: unknown argument %s; see tools/setup.sh --help\n' "$argument" >&2; exit 2 ;;
   esac
 done

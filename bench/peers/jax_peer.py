@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """JAX on the bench's workloads: time per training step on the CPU, in JAX's best configuration.
 
-  jax_peer.py [--workloads W1,W2,W3,W4,W6] [--blocks N] [--json FILE]   time
+  jax_peer.py [--workloads W1,W5-32,...] [--blocks N] [--json FILE]   time
                                         [--first-step]         and from a new process to its loss
   jax_peer.py --weights DIR [--x64]                            check loss curves, no timing
 
@@ -25,13 +25,8 @@ CONFIGS = [f"{threads}-thread/{dispatch}" for threads in (1, 2) for dispatch in 
 # So small that no weight moves: every step does the same work, and nothing becomes denormal.
 LEARNING_RATE = 1e-9
 WORKLOADS = {
-    "W1": dict(sizes=[1, 10, 1], batch=100, loss="mse", steps=1000),
-    "W2": dict(sizes=[2, 10, 2], batch=200, loss="cross_entropy", steps=1000),
-    # One batch again and again: without a loader, which Sinter's figure includes.
-    "W3": dict(sizes=[1, 20, 1], batch=32, loss="mse", steps=1024),
-    "W4": dict(sizes=[4, 32, 16, 4], batch=10000, loss="mse", steps=20, activation="tanh"),
-    "W6": dict(sizes=[784, 512, 256, 10], batch=128, loss="cross_entropy", steps=50),
-}
+    w["name"]: w | dict(sizes=w["sizes"] * (w.get("repeat", 0) + 1))
+    for w in json.loads((pathlib.Path(__file__).parents[1] / "workloads.json").read_text())}
 OPTIMIZERS = {
     "sgd": dict(optimizer="sgd", lr=LEARNING_RATE, momentum=0.0),
     "adam": dict(optimizer="adam", lr=LEARNING_RATE, betas=[0.9, 0.999], eps=1e-8),
@@ -119,6 +114,7 @@ def make_training(spec, run):
         return [params, initial_state(run, params), jnp.zeros(())]
 
     if spec["loss"] == "mse":
+        # W3: one batch again and again, without the loader that Sinter's figure includes.
         x = jnp.linspace(-1, 1, batch * sizes[0]).reshape(batch, sizes[0])
         noise = jnp.asarray(rng.uniform(0, 1, (batch, sizes[-1])), jnp.float32)
         y = x[:, :1] ** 2 + 0.2 * noise
@@ -137,16 +133,16 @@ def time_workload(spec, run, blocks):
     step = make_step(spec["loss"], run, spec.get("activation", "relu"))
     one = jax.jit(step, donate_argnums=(0, 1))
     loop = lambda params, state, loss, x, y: jax.lax.fori_loop(
-        0, spec["steps"], lambda _, c: step(c[0], c[1], x, y), (params, state, loss))
+        0, spec["per_call"], lambda _, c: step(c[0], c[1], x, y), (params, state, loss))
     many = jax.jit(loop, donate_argnums=(0, 1, 2))
 
     def block_of_steps():
-        for _ in range(spec["steps"]):
+        for _ in range(spec["per_call"]):
             held[:] = one(held[0], held[1], x, y)
         jax.block_until_ready(held)
 
     def block_of_reads():
-        for _ in range(spec["steps"]):
+        for _ in range(spec["per_call"]):
             held[:] = one(held[0], held[1], x, y)
             float(held[2])
 
@@ -158,7 +154,7 @@ def time_workload(spec, run, blocks):
     for name, body in (("step", block_of_steps), ("step_read", block_of_reads),
                        ("steps", block_in_one_call)):
         held = fresh()
-        times[name] = time_blocks(body, spec["steps"], blocks)
+        times[name] = time_blocks(body, spec["per_call"], blocks)
         if not np.isfinite(float(held[2])):
             sys.exit(f"the loss is {float(held[2])}")
     return times
@@ -204,8 +200,9 @@ def run_config(args):
     jax.config.update("jax_cpu_enable_async_dispatch", dispatch == "async")
     out = {}
     for workload in args.workloads.split(","):
-        for name, run in OPTIMIZERS.items():
-            for key, times in time_workload(WORKLOADS[workload], run, args.blocks).items():
+        for name in WORKLOADS[workload]["optimizers"]:
+            spec, run = WORKLOADS[workload], OPTIMIZERS[name]
+            for key, times in time_workload(spec, run, args.blocks).items():
                 out[f"{workload}/{name}/{key}"] = times
     json.dump(out, sys.stdout)
 
@@ -215,7 +212,7 @@ def time_all(args):
     if unknown:
         sys.exit(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
     workloads = {}
-    for config in CONFIGS:
+    for config in args.configs.split(","):
         if int(config[0]) > len(os.sched_getaffinity(0)):
             continue
         command = [sys.executable, __file__, "--config", config, "--workloads", args.workloads,
@@ -233,7 +230,7 @@ def time_all(args):
         entry |= dict(best=best, **entry["configs"][best])
     from importlib.metadata import version
 
-    result = dict(peer=f"JAX {version('jax')}", blocks=args.blocks, workloads=workloads)
+    result = dict(peer="JAX", version=version("jax"), blocks=args.blocks, workloads=workloads)
     if args.first_step:
         times = {w: time_first_step(w, repeats=3) for w in args.workloads.split(",")}
         result["first_step"] = {
@@ -295,6 +292,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workloads", default=",".join(WORKLOADS), help="default: %(default)s")
+    parser.add_argument("--configs", default=",".join(CONFIGS), help="default: %(default)s")
     parser.add_argument("--blocks", type=int, default=9, help="timed blocks (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
     parser.add_argument("--weights", metavar="DIR", help="check the loss curves of this training")

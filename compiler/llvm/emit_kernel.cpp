@@ -79,6 +79,9 @@ llvm::Function* KernelEmitter::emit() {
   } else if (rows_outer_) {
     ask_for(0, 0);
     emit_rows_outer();
+  } else if (row_sweep_) {
+    ask_for(0, 0);
+    emit_row_sweep();
   } else {
     ask_for(0, 0);
     emit_panels_outer();
@@ -140,6 +143,8 @@ void KernelEmitter::choose_tile() {
     tile_rows_ = 1;
     packed_side_ = -1;
   }
+  row_sweep_ = sweeps_rows();
+  if (row_sweep_) packed_side_ = -1;
   const int chains = tile_rows_ * tile_vectors_;
   if (product && !dot_ && (depth_ < 0 || depth_ > 16) && chains < 8) {
     depth_split_ = (8 + chains - 1) / chains;
@@ -269,13 +274,18 @@ Value* KernelEmitter::tail_mask(Value* left) {
       builder_.CreateVectorSplat(static_cast<unsigned>(lanes_), count));
 }
 
-void KernelEmitter::emit_rows_outer() {
+// The rows of this thread, in whole tiles.
+std::pair<Value*, Value*> KernelEmitter::shard_rows() {
   Value* units = builder_.CreateUDiv(builder_.CreateAdd(rows_, i64(tile_rows_ - 1)),
                                      i64(tile_rows_));
   const auto [begin, end] = shard(units);
-  Value* first = builder_.CreateMul(begin, i64(tile_rows_));
   Value* last = builder_.CreateMul(end, i64(tile_rows_));
   last = builder_.CreateSelect(builder_.CreateICmpSLT(last, rows_), last, rows_);
+  return {builder_.CreateMul(begin, i64(tile_rows_)), last};
+}
+
+void KernelEmitter::emit_rows_outer() {
+  const auto [first, last] = shard_rows();
   Carried none;
   if (!one_panel_) {
     row_blocks(first, last, none, [&](int, Value* row, Carried&) { wide_row(row); });

@@ -73,12 +73,15 @@ class KernelEmitter {
   void choose_tile();
   void emit_rows_outer();
   void emit_panels_outer();
+  bool sweeps_rows() const;
+  void emit_row_sweep();
   void emit_scatter();
   void emit_lines();
   void line_of_sums(const Access& from, Value* offset, const Access& to, Value* at);
   void line_of_largest(const Access& from, Value* offset, const Access& to, Value* at);
   void panel(Value* column, int vectors, Value* mask);
   void wide_row(Value* row);
+  std::pair<Value*, Value*> shard_rows();
   void row_blocks(Value* begin, Value* end, Carried& carried,
                   const std::function<void(int rows, Value* row, Carried& carried)>& body);
   // Runs body for i = begin, begin + step, ... while a whole step fits; returns the first i left.
@@ -180,6 +183,7 @@ class KernelEmitter {
   int tile_vectors_ = 1;   // vectors of a full tile
   bool one_panel_ = false;  // a tile holds the whole row
   bool rows_outer_ = false;
+  bool row_sweep_ = false;  // blocks of rows outside, panels of columns inside
 
   // How the contraction runs.
   Access factors_[2];

@@ -21,6 +21,11 @@ constexpr int64_t least_rows = 16, least_depth = 17;
 // A panel larger than this is not read from a near cache.
 constexpr int64_t most_bytes = int64_t{512} << 10;
 
+// An operand of this size comes from memory, by ways that the processor does not foresee.
+constexpr int64_t far_bytes = int64_t{1} << 20;
+// Elements ahead along a line, and rows ahead, of what is copied.
+constexpr int64_t line_ahead = 64, rows_ahead = 16;
+
 int64_t most(const ir::Dim& d, int64_t max_batch) { return d.batch ? d.scale * max_batch : d.scale; }
 
 // Exchanges rows and columns of a square of vectors, in log2(lanes) rounds of pairwise exchanges.
@@ -95,8 +100,19 @@ void KernelEmitter::pack_panel() {
   scratch_bytes_ = std::max(scratch_bytes_, panel_bytes(tile_.vectors));
   const Access& f = factors_[packed_side_];
   Carried none;
+  const auto element = static_cast<int64_t>(dtype_size(f.dtype));
+  const bool far = packed_depth_ * std::max<int64_t>(static_columns(), 0) * element >= far_bytes;
+  const auto fetch = [&](Value* offset) {
+    if (!far) return;
+    Value* at = builder_.CreateGEP(element_type(llvm_context(), f.dtype), f.base, offset);
+    builder_.CreateIntrinsic(
+        llvm::Intrinsic::prefetch, {at->getType()},
+        {at, builder_.getInt32(0), builder_.getInt32(3), builder_.getInt32(1)});
+  };
   if (unit_stride(f, form_.columns_axis())) {
     for_loop(i64(0), depth_value_, i64(1), none, [&](Value* k, Carried&) {
+      fetch(builder_.CreateAdd(depth_offset(f, builder_.CreateAdd(k, i64(rows_ahead))),
+                               column_of(0)));
       for (int c = 0; c < tile_.vectors; ++c) {
         Value* offset = builder_.CreateAdd(depth_offset(f, k), column_of(c));
         store_packed(load_vector(f, offset, i64(1), lanes_, mask_for(c), nullptr), k, c);
@@ -120,6 +136,7 @@ void KernelEmitter::pack_panel() {
       std::vector<Value*> rows;
       for (int j = 0; j < lanes_; ++j) {
         Value* offset = builder_.CreateAdd(starts[static_cast<size_t>(c * lanes_ + j)], k);
+        fetch(builder_.CreateAdd(offset, i64(line_ahead)));
         rows.push_back(load_vector(f, offset, i64(1), lanes_, mask, nullptr));
       }
       transpose_square(builder_, rows);

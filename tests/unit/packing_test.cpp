@@ -28,14 +28,15 @@ func @f(%x: {2}[n, {0}], %dy: {2}[n, {1}], %lr: {2}[]) {{
 )", in, out, dtype);
 }
 
-void compare(int64_t in, int64_t out, const char* dtype, const std::string& cpu) {
+void compare(int64_t in, int64_t out, const char* dtype, const std::string& cpu,
+             int64_t max_batch = 40) {
   const ir::Module module = ir::parse(products(in, out, dtype));
-  constexpr int64_t max_batch = 40;
   for (int threads : {1, 2}) {
     const auto code = compile(module, "f",
                               {.max_batch = max_batch, .threads = threads, .oversubscribe = true,
                                .cpu = cpu});
     for (int64_t n : {1, 2, 5, 16, 17, 31, 40}) {
+      if (n > max_batch) break;
       INFO(fmt::format("{} -> {}, {}, n = {}, {} threads, cpu {}", in, out, dtype, n, threads, cpu));
       const Inputs inputs = inputs_for(module, n, static_cast<uint64_t>(n));
       const Run want = interpret_as_recorded(module, inputs, n);
@@ -56,6 +57,17 @@ TEST_CASE("packed products with any rest of rows, columns and depth") {
       for (int64_t out : {18, 32, 45}) compare(in, out, "f32", cpu);
     }
     compare(19, 20, "f64", cpu);
+  }
+}
+
+// A megabyte of weights and few rows: the update sweeps W by rows.
+TEST_CASE("the update of a wide layer from a small batch, with rests of rows and columns") {
+  for (const std::string cpu : {"", "x86-64-v2"}) {
+#if !defined(__x86_64__)
+    if (!cpu.empty()) continue;
+#endif
+    compare(517, 519, "f32", cpu, 20);
+    compare(512, 516, "f32", cpu, 16);
   }
 }
 

@@ -1,0 +1,63 @@
+// A product of few terms with a large result, as the weight gradient of a small batch: memory bounds
+// it, so each row of the result, and of what is updated with it, is read and written in one go.
+// Going down a panel of columns instead would touch another page with every line of the cache.
+#include <algorithm>
+
+#include "compiler/llvm/emit_kernel.h"
+#include "ir/op.h"
+
+namespace sinter::compiler {
+
+using llvm::Value;
+
+namespace {
+
+// With more terms the products take longer than the memory.
+constexpr int64_t most_depth = 32;
+// Smaller results stay in a near cache, where their order does not matter.
+constexpr int64_t least_bytes = int64_t{1} << 20;
+
+int64_t most(const ir::Dim& d, int64_t max_batch) { return d.batch ? d.scale * max_batch : d.scale; }
+
+}  // namespace
+
+bool KernelEmitter::sweeps_rows() const {
+  if (!form_.root || form_.root->kind != ir::OpKind::contraction || dot_ || rows_outer_ ||
+      form_.row_reduces || form_.col_reduces || form_.rank() != 2 || depth_dims_.size() != 1) {
+    return false;
+  }
+  const int64_t max_batch = context_.func.max_batch;
+  const int64_t elements =
+      most(form_.domain[0], max_batch) * most(form_.domain[1], max_batch);
+  const auto element = static_cast<int64_t>(dtype_size(factors_[0].dtype));
+  return static_columns() > 0 && most(depth_dims_[0], max_batch) <= most_depth &&
+         elements * element >= least_bytes &&
+         std::all_of(std::begin(factors_), std::end(factors_), [&](const Access& f) {
+           const Value* stride = f.strides[static_cast<size_t>(form_.columns_axis())];
+           return !stride || (unit_stride(f, form_.columns_axis()) && !varies_by_row(f));
+         });
+}
+
+void KernelEmitter::emit_row_sweep() {
+  const auto [first, last] = shard_rows();
+  const int64_t columns = static_columns(), width = int64_t{tile_vectors_} * lanes_;
+  Carried none;
+  row_blocks(first, last, none, [&](int rows, Value* row, Carried&) {
+    const auto tile = [&](Value* column, int vectors, Value* mask) {
+      tile_ = {.rows = rows, .vectors = vectors, .row = row, .column = column, .mask = mask};
+      emit_contraction();
+      emit_stores(-1);
+    };
+    Carried inside;
+    for_loop(i64(0), i64(columns), i64(width), inside,
+             [&](Value* column, Carried&) { tile(column, tile_vectors_, nullptr); });
+    const int64_t rest = columns % width;
+    if (rest == 0) return;
+    scopes_.emplace_back();
+    tile(i64(columns - rest), static_cast<int>((rest + lanes_ - 1) / lanes_),
+         rest % lanes_ ? tail_mask(i64(rest % lanes_)) : nullptr);
+    scopes_.pop_back();
+  });
+}
+
+}  // namespace sinter::compiler
