@@ -3,13 +3,14 @@
 #
 #   tools/setup.sh             compilers and libraries, from Debian
 #   tools/setup.sh --peers     also numpy and safetensors, whose files tests exchange, in build/venv
-#   tools/setup.sh --oracles   also JAX, which fixtures and the bench XX -euo pipefail
+#   tools/setup.sh --oracles   also JAX, which fixtures and the bench need
+set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 packages=(
   g++ cmake ninja-build ccache python3 python3-venv
   llvm-19-dev libfmt-dev catch2 libbenchmark-dev libcli11-dev nlohmann-json3-dev zlib1g-dev
-  strace
+  clang-format-19 strace
 )
 peers=("numpy==2.4.6" "safetensors==0.8.0")
 oracles=("${peers[@]}" "jax==0.10.2")
