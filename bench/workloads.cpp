@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "ir/text.h"
+#include "ir/text/text.h"
 
 namespace sinter::bench {
 
@@ -37,8 +37,8 @@ const std::vector<Workload>& workloads() {
     for (const nlohmann::json& w : nlohmann::json::parse(file)) {
       std::vector<int64_t> sizes = w.at("sizes");
       if (w.contains("repeat")) sizes.resize(w["repeat"].get<size_t>() + 1, sizes.front());
-      out.push_back({w.at("name"), std::move(sizes), w.at("batch"),
-                     w.at("loss") == "cross_entropy", w.at("per_call"), w.value("rows", 0),
+      out.push_back({w.at("name"), std::move(sizes), w.at("batch"), w.at("loss") == "cross_entropy",
+                     w.at("per_call"), w.value("rows", 0),
                      w.value("activation", "relu") == "tanh" ? Activation::tanh : Activation::relu,
                      w.at("optimizers")});
     }

@@ -2,21 +2,22 @@
 // interpreter under options.interpret).
 #pragma once
 
-#include <sinter/abi.h>
-
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include <sinter/abi.h>
+
 #include "compiler/options.h"
 #include "ir/graph.h"
 
 namespace sinter::compiler {
 
-// One kernel of a compiled function: thread `tid` of `threads` does its share of it for n rows. What
-// it stores for other kernels goes to its places in `arena`; `scratch` is memory of this thread.
+// One kernel of a compiled function: thread `tid` of `threads` does its share of it for n rows.
+// What it stores for other kernels goes to its places in `arena`; `scratch` is memory of this
+// thread.
 using KernelFunction = void (*)(void* const* buffers, void* arena, void* scratch, int64_t n,
                                 int64_t tid, int64_t threads);
 struct CompiledKernel {
@@ -37,8 +38,8 @@ class Executable {
 
   // Runs `count` times inside one call. Step i reads buffer j at buffers[j] + i * stride_bytes[j];
   // it has `batch` rows, the last step `last_rows`.
-  virtual void run_steps(void* const* buffers, std::span<const int64_t> stride_bytes,
-                         int64_t count, int64_t batch, int64_t last_rows) = 0;
+  virtual void run_steps(void* const* buffers, std::span<const int64_t> stride_bytes, int64_t count,
+                         int64_t batch, int64_t last_rows) = 0;
 
   // Runs one kernel of the planned function alone, by its name, on all threads if it is parallel.
   // For measuring: it reads what the last run left in the arena. Interpreted functions have none.
@@ -47,8 +48,8 @@ class Executable {
   virtual const ir::Module& module() const = 0;  // after the whole pipeline
   virtual int64_t max_batch() const = 0;
   // The kernels in the order of the plan, for who runs them one by one on memory of his own, as the
-  // tests of the plan do, under DenormalsAreZero; empty if interpreted. They are valid as long as this
-  // object.
+  // tests of the plan do, under DenormalsAreZero; empty if interpreted. They are valid as long as
+  // this object.
   virtual std::vector<CompiledKernel> kernels() const { return {}; }
   // Empty unless options.keep_code_text (and compiled).
   virtual std::string llvm_ir() const { return {}; }

@@ -9,7 +9,7 @@
 
 #include <sinter/fnv.h>
 
-#include "ir/text.h"
+#include "ir/text/text.h"
 
 namespace sinter::compiler {
 

@@ -11,8 +11,8 @@
 
 #include "compiler/dump.h"
 #include "compiler/pass_order.h"
-#include "compiler/passes.h"
-#include "ir/text.h"
+#include "compiler/passes/passes.h"
+#include "ir/text/text.h"
 #include "ir/verify.h"
 
 namespace sinter::compiler {

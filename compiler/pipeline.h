@@ -16,7 +16,7 @@ struct Pass {
   std::string_view name;     // also the dump file, the test folder and the name in --passes
   std::string_view summary;  // one line for --list-passes
   void (*run)(ir::Module&, const Options&);
-  bool required;             // cannot be switched off
+  bool required;  // cannot be switched off
 };
 
 // All passes in order.
@@ -24,7 +24,8 @@ std::span<const Pass> passes();
 const Pass* find_pass(std::string_view name);
 
 // Called with the module as recorded ("forward") and after each pass.
-using Observer = std::function<void(std::string_view stage, const ir::Module& module, bool changed)>;
+using Observer =
+    std::function<void(std::string_view stage, const ir::Module& module, bool changed)>;
 
 // Runs `list` on the module: verifies before and after each pass, times, dumps the stages that
 // changed to options.dump_dir, and turns any exception of a pass into an InternalError that names

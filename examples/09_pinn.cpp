@@ -1,7 +1,8 @@
 // A physics-informed net: solves u'' = f on [0, 1] with u(0) = u(1) = 0, from f alone.
 //
 // The net's output is the second derivative of its guess at u, which the compiler derives like any
-// other gradient; training fits it to f. For f(x) = -pi^2 sin(pi x) the solution is u(x) = sin(pi x).
+// other gradient; training fits it to f. For f(x) = -pi^2 sin(pi x) the solution is u(x) = sin(pi
+// x).
 #include <numbers>
 
 #include <fmt/core.h>

@@ -7,7 +7,7 @@
 #include "frontend/program.h"
 #include "frontend/recording.h"
 #include "ir/ops/family.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 
 namespace sinter {
 

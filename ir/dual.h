@@ -21,9 +21,7 @@ struct Dual {
   friend Dual operator+(Dual a, Dual b) { return {a.v + b.v, a.d + b.d}; }
   friend Dual operator-(Dual a, Dual b) { return {a.v - b.v, a.d - b.d}; }
   friend Dual operator*(Dual a, Dual b) { return {a.v * b.v, a.d * b.v + a.v * b.d}; }
-  friend Dual operator/(Dual a, Dual b) {
-    return {a.v / b.v, (a.d - a.v / b.v * b.d) / b.v};
-  }
+  friend Dual operator/(Dual a, Dual b) { return {a.v / b.v, (a.d - a.v / b.v * b.d) / b.v}; }
   friend Dual operator-(Dual a) { return {-a.v, -a.d}; }
   // Comparisons look at the value alone, so a kink takes the side that the value is on.
   friend bool operator<(Dual a, Dual b) { return a.v < b.v; }

@@ -1,11 +1,11 @@
 #include "ir/graph.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <map>
+
+#include <fmt/format.h>
 
 #include "ir/op.h"
 
@@ -14,7 +14,8 @@ namespace sinter::ir {
 bool operator==(const Attr& a, const Attr& b) {
   const auto *x = std::get_if<double>(&a.value), *y = std::get_if<double>(&b.value);
   if (a.name != b.name || !x || !y) return a.name == b.name && a.value == b.value;
-  return (std::isnan(*x) && std::isnan(*y)) || std::bit_cast<uint64_t>(*x) == std::bit_cast<uint64_t>(*y);
+  return (std::isnan(*x) && std::isnan(*y)) ||
+         std::bit_cast<uint64_t>(*x) == std::bit_cast<uint64_t>(*y);
 }
 
 const AttrValue* Attrs::find(std::string_view name) const {

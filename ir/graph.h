@@ -2,8 +2,6 @@
 // function is a list of ops in execution order over values in SSA form. Passes rewrite the lists.
 #pragma once
 
-#include <sinter/error.h>
-
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +9,8 @@
 #include <utility>
 #include <variant>
 #include <vector>
+
+#include <sinter/error.h>
 
 #include "ir/type.h"
 
@@ -40,8 +40,7 @@ struct Loc {
   friend bool operator==(const Loc&, const Loc&) = default;
 };
 
-using AttrValue =
-    std::variant<int64_t, double, bool, std::string, std::vector<int64_t>, Shape>;
+using AttrValue = std::variant<int64_t, double, bool, std::string, std::vector<int64_t>, Shape>;
 
 struct Attr {
   std::string name;

@@ -1,8 +1,8 @@
 #include "ir/op.h"
 
-#include <fmt/format.h>
-
 #include <array>
+
+#include <fmt/format.h>
 
 namespace sinter::ir {
 
@@ -25,7 +25,7 @@ bool has_kind(const AttrValue& value, AttrKind kind) {
 }
 
 std::string_view kind_name(AttrKind kind) {
-  constexpr std::string_view names[] = {"an integer",   "a number",         "true or false",
+  constexpr std::string_view names[] = {"an integer",  "a number",           "true or false",
                                         "quoted text", "a list of integers", "a shape"};
   return names[static_cast<size_t>(kind)];
 }
@@ -100,8 +100,7 @@ Type infer_type(OpKind kind, std::span<const Type> operands, const Attrs& attrs,
                 const std::optional<Type>& declared) {
   const OpDef& d = def(kind);
   if (operands.size() != static_cast<size_t>(d.operands)) {
-    throw Error(fmt::format("{} takes {} operands but got {}", d.name, d.operands,
-                            operands.size()))
+    throw Error(fmt::format("{} takes {} operands but got {}", d.name, d.operands, operands.size()))
         .help(fmt::format("{}: {}", d.name, d.summary));
   }
   check_attrs(d, attrs);

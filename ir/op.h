@@ -1,10 +1,9 @@
 // What an op is: the one page to read before adding one. An op is a constant `OpDef` in ir/ops/
 // that states its operands, attributes, type rule, derivative and meaning. Verifier, printer,
 // parser, interpreter, differentiation, fusion and code generation ask this table; none of them
-// names an op, except for the few that have a code shape of their own (see compiler/kernel.h).
+// names an op, except for the few that have a code shape of their own (see
+// compiler/forms/kernel.h).
 #pragma once
-
-#include <sinter/error.h>
 
 #include <functional>
 #include <optional>
@@ -12,6 +11,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <sinter/error.h>
 
 #include "ir/builder.h"
 #include "ir/eval.h"
@@ -94,13 +95,11 @@ struct OpDef {
   Trait traits = Trait::none;
   InferRule infer;
   VjpRule vjp;
-  ScalarRule scalar = nullptr;   // elementwise and source ops
-  ExpandRule expand = nullptr;   // composites
-  EvalRule eval{};               // everything else: the reference meaning
+  ScalarRule scalar = nullptr;  // elementwise and source ops
+  ExpandRule expand = nullptr;  // composites
+  EvalRule eval{};              // everything else: the reference meaning
 
-  bool is(Trait t) const {
-    return (static_cast<uint16_t>(traits) & static_cast<uint16_t>(t)) != 0;
-  }
+  bool is(Trait t) const { return (static_cast<uint16_t>(traits) & static_cast<uint16_t>(t)) != 0; }
 };
 
 const OpDef& def(OpKind kind);

@@ -1,8 +1,8 @@
 #include "ir/scalar.h"
 
-#include <sinter/error.h>
-
 #include <utility>
+
+#include <sinter/error.h>
 
 namespace sinter::ir {
 
@@ -25,7 +25,9 @@ Scalar ScalarBuilder::constant(double value, DType dtype) {
 }
 
 Scalar ScalarBuilder::integer(int64_t value, DType dtype) {
-  return push({.prim = Prim::constant, .dtype = dtype, .real = static_cast<double>(value),
+  return push({.prim = Prim::constant,
+               .dtype = dtype,
+               .real = static_cast<double>(value),
                .integer = value});
 }
 
@@ -56,11 +58,9 @@ Scalar ScalarBuilder::compare(Prim prim, Scalar a, Scalar b) {
 }
 
 Scalar ScalarBuilder::select(Scalar condition, Scalar a, Scalar b) {
-  SINTER_CHECK(condition.dtype() == DType::boolean && a.dtype() == b.dtype(),
-               "select({}, {}, {})", dtype_name(condition.dtype()), dtype_name(a.dtype()),
-               dtype_name(b.dtype()));
-  return push({.prim = Prim::select, .dtype = a.dtype(), .a = condition.id, .b = a.id,
-               .c = b.id});
+  SINTER_CHECK(condition.dtype() == DType::boolean && a.dtype() == b.dtype(), "select({}, {}, {})",
+               dtype_name(condition.dtype()), dtype_name(a.dtype()), dtype_name(b.dtype()));
+  return push({.prim = Prim::select, .dtype = a.dtype(), .a = condition.id, .b = a.id, .c = b.id});
 }
 
 Scalar ScalarBuilder::cast(Scalar a, DType dtype) {

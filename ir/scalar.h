@@ -4,10 +4,10 @@
 // in the emitter, so that the oracle does not share a bug with the code it checks.
 #pragma once
 
-#include <sinter/dtype.h>
-
 #include <cstdint>
 #include <vector>
+
+#include <sinter/dtype.h>
 
 namespace sinter::ir {
 
@@ -17,13 +17,30 @@ enum class Prim : uint8_t {
   index,         // i64: this element's index along axis `index`
   linear_index,  // i64: this element's row-major number in the result
   rows,          // i64: n, the rows of this batch
-  add, sub, mul, div, neg,
-  exp, log, log1p, sqrt, tanh, sin, cos, erf, pow,
-  floor, round,  // to an integer: down, and to the nearest, halves to the even one
-  equal, less, less_equal,
-  select,        // a ? b : c
+  add,
+  sub,
+  mul,
+  div,
+  neg,
+  exp,
+  log,
+  log1p,
+  sqrt,
+  tanh,
+  sin,
+  cos,
+  erf,
+  pow,
+  floor,
+  round,  // to an integer: down, and to the nearest, halves to the even one
+  equal,
+  less,
+  less_equal,
+  select,  // a ? b : c
   cast,
-  bit_and, bit_xor, shift_right,  // i64 only; the shift is logical
+  bit_and,
+  bit_xor,
+  shift_right,  // i64 only; the shift is logical
 };
 
 struct ScalarNode {

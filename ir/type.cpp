@@ -1,8 +1,8 @@
 #include "ir/type.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 namespace sinter::ir {
 
@@ -16,9 +16,7 @@ int64_t Type::numel(int64_t n) const {
   return count;
 }
 
-int64_t Type::bytes(int64_t n) const {
-  return numel(n) * static_cast<int64_t>(dtype_size(dtype));
-}
+int64_t Type::bytes(int64_t n) const { return numel(n) * static_cast<int64_t>(dtype_size(dtype)); }
 
 std::vector<int64_t> Type::dims(int64_t n) const {
   std::vector<int64_t> out;

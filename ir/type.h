@@ -2,12 +2,12 @@
 // size n. `f32[n, 10]` is a batch of rows of ten; `f32[]` is a scalar.
 #pragma once
 
-#include <sinter/dtype.h>
-
 #include <compare>
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include <sinter/dtype.h>
 
 namespace sinter::ir {
 

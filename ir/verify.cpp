@@ -30,9 +30,9 @@
 #include <fmt/format.h>
 
 #include "ir/check.h"
-#include "ir/lex.h"
 #include "ir/op.h"
-#include "ir/print.h"
+#include "ir/text/lex.h"
+#include "ir/text/print.h"
 
 namespace sinter::ir {
 

@@ -78,7 +78,8 @@ class TemporaryFile {
 
   void write(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-      const ssize_t put = ::write(descriptor_.get(), bytes.data(), std::min(bytes.size(), max_chunk));
+      const ssize_t put =
+          ::write(descriptor_.get(), bytes.data(), std::min(bytes.size(), max_chunk));
       if (put < 0 && errno == EINTR) continue;
       if (put <= 0) throw write_error(path_, "write", put < 0 ? errno : EIO);
       bytes = bytes.subspan(static_cast<size_t>(put));

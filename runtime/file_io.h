@@ -30,7 +30,8 @@ class InputFile {
 
 /// Writes the pieces one after the other to a temporary file beside `path`, syncs it, renames it
 /// and syncs the folder: a crash at any instant leaves the old file or the new one. Temporary files
-/// that killed runs left for `path` are removed. Error, with the old file in place, if a step fails.
+/// that killed runs left for `path` are removed. Error, with the old file in place, if a step
+/// fails.
 void write_file(const std::string& path, std::span<const std::span<const std::byte>> pieces);
 
 }  // namespace sinter::detail

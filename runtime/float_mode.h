@@ -1,5 +1,5 @@
-// The floating-point mode of compiled code: denormals count as zero. A compiled function sets it and
-// restores the caller's mode by itself; whoever calls many of them sets it once around all.
+// The floating-point mode of compiled code: denormals count as zero. A compiled function sets it
+// and restores the caller's mode by itself; whoever calls many of them sets it once around all.
 #pragma once
 
 #include <cstdint>

@@ -14,8 +14,7 @@ namespace sinter::detail {
 class JsonReader {
  public:
   /// `text` begins at byte `start` of the file at `path`; `format` is what messages call the file.
-  JsonReader(const std::string& path, std::string_view format, std::string_view text,
-             int64_t start)
+  JsonReader(const std::string& path, std::string_view format, std::string_view text, int64_t start)
       : path_(path), format_(format), text_(text), start_(start) {}
 
   /// Takes the character if it is the next one after white space.

@@ -44,8 +44,8 @@ constexpr std::array<std::pair<DType, std::string_view>, 5> dtypes = {{
 
 /// Those of the format that a Tensor cannot hold.
 constexpr std::array<std::string_view, 16> other_dtypes = {
-    "U8",  "I8",   "I16",     "U16",     "U32",         "U64", "F16",   "BF16",
-    "C64", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F6_E2M3", "F6_E3M2", "F4", "F8_E4M3FNUZ"};
+    "U8",  "I8",      "I16",     "U16",     "U32",     "U64",     "F16", "BF16",
+    "C64", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F6_E2M3", "F6_E3M2", "F4",  "F8_E4M3FNUZ"};
 
 size_t rank_of(DType dtype) {
   const auto found = std::find_if(dtypes.begin(), dtypes.end(),
@@ -113,9 +113,8 @@ Entry read_entry(JsonReader& json, const std::string& path, std::string name, in
   for (int64_t d : *shape) overflow |= __builtin_mul_overflow(bytes, d, &bytes);
   const int64_t begin = (*offsets)[0], end = (*offsets)[1];
   if (overflow || begin > end || end - begin != bytes)
-    throw json.fail_at(place,
-                       fmt::format("{} with {}{} but the data offsets {} and {}", name, *dtype,
-                                   shape_to_string(*shape), begin, end));
+    throw json.fail_at(place, fmt::format("{} with {}{} but the data offsets {} and {}", name,
+                                          *dtype, shape_to_string(*shape), begin, end));
   return {std::move(name), *dtype, std::move(*shape), begin, end, place};
 }
 
@@ -144,9 +143,9 @@ void check_entries(const JsonReader& json, const std::string& path, SafetensorsH
   int64_t end = 0;
   for (const Entry& e : entries) {
     if (e.begin != end)
-      throw json.fail_at(e.place, fmt::format("data of {} that {}", e.name,
-                                              e.begin < end ? "overlaps other data"
-                                                            : "leaves a gap before it"));
+      throw json.fail_at(
+          e.place, fmt::format("data of {} that {}", e.name,
+                               e.begin < end ? "overlaps other data" : "leaves a gap before it"));
     end = e.end;
   }
   if (end == data_bytes) return;
@@ -287,9 +286,7 @@ SafetensorsHeader read_safetensors_header(const std::string& path) {
   return read_header(file);
 }
 
-void save(const StateDict& tensors, const std::string& path) {
-  write_safetensors(path, {tensors});
-}
+void save(const StateDict& tensors, const std::string& path) { write_safetensors(path, {tensors}); }
 
 StateDict load(const std::string& path) { return read_safetensors(path).tensors; }
 

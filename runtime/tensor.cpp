@@ -1,10 +1,10 @@
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <new>
+
+#include <sys/mman.h>
 
 #include <sinter/error.h>
 #include <sinter/tensor.h>

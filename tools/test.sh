@@ -54,14 +54,6 @@ sys.exit(1 if failed or not passed else 0)
 PYTHON
 }
 
-report_format() {
-  command -v clang-format-19 >/dev/null || return 0
-  local unformatted
-  unformatted=$(git ls-files '*.h' '*.cpp' | xargs -r clang-format-19 --dry-run -Werror 2>&1 |
-    grep -o '^[^: ]*' | sort -u | wc -l) || true
-  step "for information: $unformatted files differ from clang-format-19"
-}
-
 presets=()
 for argument in "$@"; do
   case "$argument" in
@@ -77,7 +69,6 @@ done
 
 step "set-up: install what is missing (tools/setup.sh --peers)"
 tools/setup.sh --peers
-if [[ "${CI:-}" == true ]]; then report_format; fi
 
 failed_presets=()
 results=()

@@ -1,5 +1,6 @@
 // W1 to W3 as a careful programmer writes them in plain C++ and leaves the vectors to the compiler:
-// sizes known when compiled, the batch innermost in every loop, hidden values kept, one update loop.
+// sizes known when compiled, the batch innermost in every loop, hidden values kept, one update
+// loop.
 #include <algorithm>
 #include <cmath>
 
@@ -150,6 +151,8 @@ std::unique_ptr<HandBuiltStep> make(const Recipe& recipe) {
 
 int main(int argc, char** argv) {
   return peer_main(argc, argv,
-                   {"C++", fmt::format("{}.{} -O3 -march=native -ffast-math", __GNUC__,
-                                       __GNUC_MINOR__), {1}, make});
+                   {"C++",
+                    fmt::format("{}.{} -O3 -march=native -ffast-math", __GNUC__, __GNUC_MINOR__),
+                    {1},
+                    make});
 }

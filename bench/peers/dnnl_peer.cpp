@@ -174,7 +174,7 @@ std::unique_ptr<HandBuiltStep> make(const Recipe& recipe) {
 
 int main(int argc, char** argv) {
   const dnnl_version_t& v = *dnnl_version();
-  return peer_main(argc, argv, {"oneDNN", fmt::format("{}.{}.{}", v.major, v.minor, v.patch),
-                                omp_get_num_procs() > 1 ? std::vector{1, 2} : std::vector{1},
-                                make});
+  return peer_main(argc, argv,
+                   {"oneDNN", fmt::format("{}.{}.{}", v.major, v.minor, v.patch),
+                    omp_get_num_procs() > 1 ? std::vector{1, 2} : std::vector{1}, make});
 }

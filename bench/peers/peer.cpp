@@ -85,8 +85,7 @@ void time_all(const Peer& peer, const std::vector<std::string>& names, int block
         const Timing t = time_recipe(peer, w, recipe, blocks);
         if (t.us.empty()) continue;
         timed[fmt::format("{}/{}/step", w.name, optimizer)]["configs"]
-             [fmt::format("{}-thread", threads)] = {{"us_median", t.median()},
-                                                    {"us_min", t.min()}};
+             [fmt::format("{}-thread", threads)] = {{"us_median", t.median()}, {"us_min", t.min()}};
       }
     }
   }

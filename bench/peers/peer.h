@@ -31,7 +31,7 @@ class HandBuiltStep {
 };
 
 struct Peer {
-  std::string name;          // as in the table: "C++"
+  std::string name;  // as in the table: "C++"
   std::string version;
   std::vector<int> threads;  // configurations to time
   // Null where the peer does not offer the recipe.

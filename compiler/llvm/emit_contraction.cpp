@@ -118,8 +118,8 @@ void KernelEmitter::hoist_operands() {
     for (int64_t k = 0; k < depth_; ++k) {
       for (int c = 0; c < tile_.vectors; ++c) {
         Value* column = column_of(c);
-        Value* offset = builder_.CreateAdd(depth_offset(f, i64(k)),
-                                           builder_.CreateMul(column, stride));
+        Value* offset =
+            builder_.CreateAdd(depth_offset(f, i64(k)), builder_.CreateMul(column, stride));
         hoisted_.push_back(load_vector(f, offset, stride, lanes_, mask_for(c),
                                        builder_.CreateSub(columns_, column)));
       }
@@ -158,8 +158,8 @@ void KernelEmitter::outer_form() {
       if (stride && !row_varies && known && !hoisted_.empty()) {
         return value = hoisted_[static_cast<size_t>(known->getSExtValue() * vectors + c)];
       }
-      Value* offset = builder_.CreateAdd(row_offsets[side][static_cast<size_t>(r)],
-                                         depth_offset(f, k));
+      Value* offset =
+          builder_.CreateAdd(row_offsets[side][static_cast<size_t>(r)], depth_offset(f, k));
       if (!stride) return value = lanes_of(load_scalar(f, offset));
       Value* column = column_of(c);
       offset = builder_.CreateAdd(offset, builder_.CreateMul(column, stride));
@@ -178,14 +178,14 @@ void KernelEmitter::outer_form() {
   if (depth_ >= 0 && depth_ <= 16) {
     for (int64_t k = 0; k < depth_; ++k) step(i64(k), sums.data());
   } else {
-    Value* done = for_loop(i64(0), depth_value_, i64(depth_split_), sums, [&](Value* k, Carried& s) {
-      for (int u = 0; u < depth_split_; ++u) {
-        step(builder_.CreateAdd(k, i64(u)), &s[static_cast<size_t>(u * chains)]);
-      }
-    });
+    Value* done =
+        for_loop(i64(0), depth_value_, i64(depth_split_), sums, [&](Value* k, Carried& s) {
+          for (int u = 0; u < depth_split_; ++u) {
+            step(builder_.CreateAdd(k, i64(u)), &s[static_cast<size_t>(u * chains)]);
+          }
+        });
     if (depth_split_ > 1) {
-      for_loop(done, depth_value_, i64(1), sums,
-               [&](Value* k, Carried& s) { step(k, s.data()); });
+      for_loop(done, depth_value_, i64(1), sums, [&](Value* k, Carried& s) { step(k, s.data()); });
     }
   }
   for (int i = 0; i < chains; ++i) {
@@ -261,9 +261,9 @@ void KernelEmitter::dot_form() {
     for (int i = 0; i < dot_lanes_; ++i) {
       numbers.push_back(builder_.getInt64(static_cast<uint64_t>(i)));
     }
-    Value* mask = builder_.CreateICmpSLT(
-        llvm::ConstantVector::get(numbers),
-        builder_.CreateVectorSplat(static_cast<unsigned>(dot_lanes_), left));
+    Value* mask =
+        builder_.CreateICmpSLT(llvm::ConstantVector::get(numbers),
+                               builder_.CreateVectorSplat(static_cast<unsigned>(dot_lanes_), left));
     step(done, mask, sums);
   }
   for (int r = 0; r < rows; ++r) {

@@ -1,13 +1,13 @@
 #include "compiler/llvm/emit_function.h"
 
-#include <llvm/IR/IntrinsicsAArch64.h>
-#include <llvm/IR/IntrinsicsX86.h>
-
 #include <algorithm>
 #include <functional>
 #include <utility>
 
-#include "compiler/llvm/emit_batch.h"
+#include <llvm/IR/IntrinsicsAArch64.h>
+#include <llvm/IR/IntrinsicsX86.h>
+
+#include "compiler/llvm/batch/emit_batch.h"
 #include "compiler/llvm/emit_kernel.h"
 #include "ir/op.h"
 
@@ -29,8 +29,9 @@ void if_true(IRBuilder<>& b, Value* condition, const std::function<void()>& body
   b.SetInsertPoint(after);
 }
 
-// Denormals count as zero inside compiled code, and the caller's setting comes back afterwards. Where
-// it is like that already nothing is written: on some processors that costs as much as a small step.
+// Denormals count as zero inside compiled code, and the caller's setting comes back afterwards.
+// Where it is like that already nothing is written: on some processors that costs as much as a
+// small step.
 class DenormalMode {
  public:
   DenormalMode(IRBuilder<>& b, const Target& target)
@@ -74,7 +75,8 @@ void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
   auto* function = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, func.name, out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   b.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
-  auto* call_type = llvm::StructType::get(pointer, word, pointer, pointer, pointer, word);  // sinter_call
+  auto* call_type =
+      llvm::StructType::get(pointer, word, pointer, pointer, pointer, word);  // sinter_call
   const auto field = [&](llvm::Type* t, unsigned i) {
     return b.CreateLoad(t, b.CreateStructGEP(call_type, function->getArg(0), i));
   };
@@ -84,7 +86,8 @@ void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
   Value* barrier = field(pointer, 3);
   Value *tid = function->getArg(1), *threads = function->getArg(2);
   Value *tid64 = b.CreateSExt(tid, word), *threads64 = b.CreateSExt(threads, word);
-  Value* scratch = b.CreateGEP(b.getInt8Ty(), field(pointer, 4), b.CreateMul(tid64, field(word, 5)));
+  Value* scratch =
+      b.CreateGEP(b.getInt8Ty(), field(pointer, 4), b.CreateMul(tid64, field(word, 5)));
   DenormalMode denormals(b, target);
 
   const auto wait = out.getOrInsertFunction(
@@ -96,7 +99,9 @@ void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
       if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); });
     } else if (op.kind == ir::OpKind::kernel) {
       const auto kernel = out.getOrInsertFunction(kernel_symbol(func, op), kernel_type(context));
-      const auto run = [&] { b.CreateCall(kernel, {buffers, arena, scratch, n, tid64, threads64}); };
+      const auto run = [&] {
+        b.CreateCall(kernel, {buffers, arena, scratch, n, tid64, threads64});
+      };
       if (op.attrs.flag("parallel") && batch_in_lanes(op)) {
         run();
         if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); });

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "compiler/llvm/emit_scalar.h"
-#include "compiler/llvm/vector_math.h"
+#include "compiler/llvm/math/vector_math.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {
@@ -25,9 +25,8 @@ std::vector<int> FunctionContext::result_slots(ValueId value) const {
 int FunctionContext::slot(ValueId value) const {
   const ir::ValueInfo& info = func[value];
   SINTER_CHECK(info.def != ir::ValueDef::op, "only arguments and globals have a slot of their own");
-  return info.def == ir::ValueDef::argument
-             ? info.index
-             : static_cast<int>(func.args.size()) + info.index;
+  return info.def == ir::ValueDef::argument ? info.index
+                                            : static_cast<int>(func.args.size()) + info.index;
 }
 
 std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel) {
@@ -35,7 +34,8 @@ std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel) {
 }
 
 llvm::FunctionType* kernel_type(llvm::LLVMContext& context) {
-  llvm::Type *pointer = llvm::PointerType::getUnqual(context), *word = llvm::Type::getInt64Ty(context);
+  llvm::Type *pointer = llvm::PointerType::getUnqual(context),
+             *word = llvm::Type::getInt64Ty(context);
   return llvm::FunctionType::get(llvm::Type::getVoidTy(context),
                                  {pointer, pointer, pointer, word, word, word}, false);
 }
@@ -111,11 +111,12 @@ void KernelEmitter::choose_tile() {
 
   const int64_t columns = static_columns();
   const int row_vectors =
-      columns < 0 ? 1000 : static_cast<int>(std::min<int64_t>((columns + lanes_ - 1) / lanes_, 1000));
+      columns < 0 ? 1000
+                  : static_cast<int>(std::min<int64_t>((columns + lanes_ - 1) / lanes_, 1000));
   const int budget = context_.target.accumulators();
   // A row that is reduced while a product is at hand stays in registers whole.
-  const bool whole_row = form_.row_reduces && form_.root && columns > 0 &&
-                         columns <= max_row_in_registers;
+  const bool whole_row =
+      form_.row_reduces && form_.root && columns > 0 && columns <= max_row_in_registers;
   int widest = product ? 2 : 4;
   if (product && dot_) widest = std::max(1, budget / (lanes_ * (form_.rank() > 1 ? 3 : 1)));
   tile_vectors_ = whole_row ? row_vectors : std::min(row_vectors, widest);
@@ -269,15 +270,14 @@ Value* KernelEmitter::tail_mask(Value* left) {
   std::vector<llvm::Constant*> numbers;
   for (int i = 0; i < lanes_; ++i) numbers.push_back(builder_.getInt32(static_cast<uint32_t>(i)));
   Value* count = builder_.CreateTrunc(left, builder_.getInt32Ty());
-  return builder_.CreateICmpULT(
-      llvm::ConstantVector::get(numbers),
-      builder_.CreateVectorSplat(static_cast<unsigned>(lanes_), count));
+  return builder_.CreateICmpULT(llvm::ConstantVector::get(numbers),
+                                builder_.CreateVectorSplat(static_cast<unsigned>(lanes_), count));
 }
 
 // The rows of this thread, in whole tiles.
 std::pair<Value*, Value*> KernelEmitter::shard_rows() {
-  Value* units = builder_.CreateUDiv(builder_.CreateAdd(rows_, i64(tile_rows_ - 1)),
-                                     i64(tile_rows_));
+  Value* units =
+      builder_.CreateUDiv(builder_.CreateAdd(rows_, i64(tile_rows_ - 1)), i64(tile_rows_));
   const auto [begin, end] = shard(units);
   Value* last = builder_.CreateMul(end, i64(tile_rows_));
   last = builder_.CreateSelect(builder_.CreateICmpSLT(last, rows_), last, rows_);
@@ -347,8 +347,9 @@ void KernelEmitter::wide_row(Value* row) {
         if (stores) emit_stores(phase);
       };
       const auto loop = [&](Value* from, int vectors) {
-        return for_loop(from, columns_, i64(vectors * lanes_), states,
-                        [&](Value* column, Carried& inner) { tile(vectors, column, nullptr, inner); });
+        return for_loop(
+            from, columns_, i64(vectors * lanes_), states,
+            [&](Value* column, Carried& inner) { tile(vectors, column, nullptr, inner); });
       };
       Value* left = loop(i64(0), tile_vectors_);
       if (tile_vectors_ > 1) left = loop(left, 1);

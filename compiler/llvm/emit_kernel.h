@@ -6,9 +6,6 @@
 // do (kernel, panel, tile); what varies only along an outer loop is asked for before the inner one.
 #pragma once
 
-#include <llvm/IR/IRBuilder.h>
-#include <llvm/IR/Module.h>
-
 #include <functional>
 #include <map>
 #include <string>
@@ -16,7 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include "compiler/kernel.h"
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Module.h>
+
+#include "compiler/forms/kernel.h"
 #include "compiler/llvm/target.h"
 
 namespace sinter::compiler {
@@ -175,24 +175,25 @@ class KernelEmitter {
   KernelForm form_;
   llvm::IRBuilder<> builder_;
   llvm::IRBuilder<> entry_;  // base pointers and extents
-  Value *buffers_ = nullptr, *arena_ = nullptr, *scratch_ = nullptr, *n_ = nullptr, *tid_ = nullptr, *threads_ = nullptr;
+  Value *buffers_ = nullptr, *arena_ = nullptr, *scratch_ = nullptr, *n_ = nullptr, *tid_ = nullptr,
+        *threads_ = nullptr;
   Value *rows_ = nullptr, *columns_ = nullptr;  // extent of the domain
 
-  int lanes_ = 1;          // elements of a vector
-  int tile_rows_ = 1;      // rows of a full tile
-  int tile_vectors_ = 1;   // vectors of a full tile
+  int lanes_ = 1;           // elements of a vector
+  int tile_rows_ = 1;       // rows of a full tile
+  int tile_vectors_ = 1;    // vectors of a full tile
   bool one_panel_ = false;  // a tile holds the whole row
   bool rows_outer_ = false;
   bool row_sweep_ = false;  // blocks of rows outside, panels of columns inside
 
   // How the contraction runs.
   Access factors_[2];
-  ir::Shape depth_dims_;   // the summed axes
-  bool dot_ = false;       // lanes lie along the summed axis instead of the columns
-  int dot_lanes_ = 1;      // elements of a vector along the summed axis
-  int64_t depth_ = -1;     // products per element; -1 when they follow the batch
+  ir::Shape depth_dims_;  // the summed axes
+  bool dot_ = false;      // lanes lie along the summed axis instead of the columns
+  int dot_lanes_ = 1;     // elements of a vector along the summed axis
+  int64_t depth_ = -1;    // products per element; -1 when they follow the batch
   Value* depth_value_ = nullptr;
-  int depth_split_ = 1;    // independent accumulators per element, to hide latency
+  int depth_split_ = 1;       // independent accumulators per element, to hide latency
   int packed_side_ = -1;      // the operand that is packed; -1 for none
   int64_t packed_depth_ = 0;  // products per element, at most
   int64_t scratch_bytes_ = 0;

@@ -3,7 +3,7 @@
 
 #include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
-#include "compiler/llvm/vector_math.h"
+#include "compiler/llvm/math/vector_math.h"
 
 namespace sinter::compiler {
 
@@ -44,9 +44,9 @@ Value* KernelEmitter::fma(Value* a, Value* x, Value* c) {
 Value* KernelEmitter::slot_base(int slot) {
   Value*& base = bases_[-1 - slot];
   if (!base) {
-    base = entry_.CreateLoad(entry_.getPtrTy(),
-                             entry_.CreateConstGEP1_64(entry_.getPtrTy(), buffers_,
-                                                       static_cast<uint64_t>(slot)));
+    base = entry_.CreateLoad(
+        entry_.getPtrTy(),
+        entry_.CreateConstGEP1_64(entry_.getPtrTy(), buffers_, static_cast<uint64_t>(slot)));
   }
   return base;
 }

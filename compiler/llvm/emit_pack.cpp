@@ -1,9 +1,9 @@
 // Packing: the column operand of a long contraction is copied, one panel of columns at a time, to
-// where the inner loop wants it: [depth][vectors of the tile], in memory of this thread. Every block
-// of rows of the panel then reads it with unit stride, whatever the layout and the strides of the
-// operand are, so that neither a power of two between rows nor the number of pages costs anything,
-// and x W^T needs no sum across lanes. One copy is read by all rows, so it costs 1 to 3 % of the
-// products.
+// where the inner loop wants it: [depth][vectors of the tile], in memory of this thread. Every
+// block of rows of the panel then reads it with unit stride, whatever the layout and the strides of
+// the operand are, so that neither a power of two between rows nor the number of pages costs
+// anything, and x W^T needs no sum across lanes. One copy is read by all rows, so it costs 1 to 3 %
+// of the products.
 #include <algorithm>
 
 #include "compiler/llvm/emit_kernel.h"
@@ -26,7 +26,9 @@ constexpr int64_t far_bytes = int64_t{1} << 20;
 // Elements ahead along a line, and rows ahead, of what is copied.
 constexpr int64_t line_ahead = 64, rows_ahead = 16;
 
-int64_t most(const ir::Dim& d, int64_t max_batch) { return d.batch ? d.scale * max_batch : d.scale; }
+int64_t most(const ir::Dim& d, int64_t max_batch) {
+  return d.batch ? d.scale * max_batch : d.scale;
+}
 
 // Exchanges rows and columns of a square of vectors, in log2(lanes) rounds of pairwise exchanges.
 void transpose_square(llvm::IRBuilder<>& builder, std::vector<Value*>& rows) {
@@ -128,8 +130,8 @@ void KernelEmitter::pack_panel() {
     if (mask_for(j / lanes_)) {  // columns past the last one repeat it; nothing stores them
       column = builder_.CreateSelect(builder_.CreateICmpSLT(column, last), column, last);
     }
-    starts.push_back(builder_.CreateMul(
-        column, f.strides[static_cast<size_t>(form_.columns_axis())]));
+    starts.push_back(
+        builder_.CreateMul(column, f.strides[static_cast<size_t>(form_.columns_axis())]));
   }
   const auto square = [&](Value* k, Value* mask) {
     for (int c = 0; c < tile_.vectors; ++c) {

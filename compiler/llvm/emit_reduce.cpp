@@ -38,8 +38,8 @@ void KernelEmitter::fold(const KernelOp& k, Value** state, Value* x, Value* inde
     const bool real = x->getType()->isFPOrFPVectorTy();
     Value* tie = real ? builder_.CreateFCmpOEQ(x, best) : builder_.CreateICmpEQ(x, best);
     if (real) {
-      Value* both_nan = builder_.CreateAnd(builder_.CreateFCmpUNO(x, x),
-                                           builder_.CreateFCmpUNO(best, best));
+      Value* both_nan =
+          builder_.CreateAnd(builder_.CreateFCmpUNO(x, x), builder_.CreateFCmpUNO(best, best));
       tie = builder_.CreateOr(tie, both_nan);
     }
     Value* earlier = builder_.CreateICmpSLT(index, state[1]);

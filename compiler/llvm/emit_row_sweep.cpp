@@ -1,6 +1,6 @@
-// A product of few terms with a large result, as the weight gradient of a small batch: memory bounds
-// it, so each row of the result, and of what is updated with it, is read and written in one go.
-// Going down a panel of columns instead would touch another page with every line of the cache.
+// A product of few terms with a large result, as the weight gradient of a small batch: memory
+// bounds it, so each row of the result, and of what is updated with it, is read and written in one
+// go. Going down a panel of columns instead would touch another page with every line of the cache.
 #include <algorithm>
 
 #include "compiler/llvm/emit_kernel.h"
@@ -17,7 +17,9 @@ constexpr int64_t most_depth = 32;
 // Smaller results stay in a near cache, where their order does not matter.
 constexpr int64_t least_bytes = int64_t{1} << 20;
 
-int64_t most(const ir::Dim& d, int64_t max_batch) { return d.batch ? d.scale * max_batch : d.scale; }
+int64_t most(const ir::Dim& d, int64_t max_batch) {
+  return d.batch ? d.scale * max_batch : d.scale;
+}
 
 }  // namespace
 
@@ -27,8 +29,7 @@ bool KernelEmitter::sweeps_rows() const {
     return false;
   }
   const int64_t max_batch = context_.func.max_batch;
-  const int64_t elements =
-      most(form_.domain[0], max_batch) * most(form_.domain[1], max_batch);
+  const int64_t elements = most(form_.domain[0], max_batch) * most(form_.domain[1], max_batch);
   const auto element = static_cast<int64_t>(dtype_size(factors_[0].dtype));
   return static_columns() > 0 && most(depth_dims_[0], max_batch) <= most_depth &&
          elements * element >= least_bytes &&

@@ -2,9 +2,10 @@
 
 #include <llvm/IR/Intrinsics.h>
 #include <llvm/IR/Module.h>
+
 #include <sinter/error.h>
 
-#include "compiler/llvm/vector_math.h"
+#include "compiler/llvm/math/vector_math.h"
 
 namespace sinter::compiler {
 
@@ -15,11 +16,16 @@ using llvm::Value;
 
 llvm::Type* element_type(llvm::LLVMContext& context, DType dtype) {
   switch (dtype) {
-    case DType::f32: return llvm::Type::getFloatTy(context);
-    case DType::f64: return llvm::Type::getDoubleTy(context);
-    case DType::i32: return llvm::Type::getInt32Ty(context);
-    case DType::i64: return llvm::Type::getInt64Ty(context);
-    case DType::boolean: return llvm::Type::getInt1Ty(context);
+    case DType::f32:
+      return llvm::Type::getFloatTy(context);
+    case DType::f64:
+      return llvm::Type::getDoubleTy(context);
+    case DType::i32:
+      return llvm::Type::getInt32Ty(context);
+    case DType::i64:
+      return llvm::Type::getInt64Ty(context);
+    case DType::boolean:
+      return llvm::Type::getInt1Ty(context);
   }
   return nullptr;
 }
@@ -52,13 +58,16 @@ class Emitter {
   Value* emit(const ScalarNode& node) {
     const bool real = is_float(node.a >= 0 ? dtype(node.a) : node.dtype);
     switch (node.prim) {
-      case Prim::operand: return c_.operands[static_cast<size_t>(node.index)];
+      case Prim::operand:
+        return c_.operands[static_cast<size_t>(node.index)];
       case Prim::constant:
         return is_float(node.dtype)
                    ? llvm::ConstantFP::get(type(node.dtype), node.real)
                    : llvm::ConstantInt::get(type(node.dtype), static_cast<uint64_t>(node.integer));
-      case Prim::index: return c_.index(node.index);
-      case Prim::linear_index: return c_.linear_index();
+      case Prim::index:
+        return c_.index(node.index);
+      case Prim::linear_index:
+        return c_.linear_index();
       case Prim::rows:
         return c_.lanes ? b_.CreateVectorSplat(static_cast<unsigned>(c_.lanes), c_.rows) : c_.rows;
       case Prim::add:
@@ -69,20 +78,31 @@ class Emitter {
         return real ? b_.CreateFMul(at(node.a), at(node.b)) : b_.CreateMul(at(node.a), at(node.b));
       case Prim::div:
         return real ? quotient(at(node.a), at(node.b)) : divide(at(node.a), at(node.b));
-      case Prim::neg: return real ? b_.CreateFNeg(at(node.a)) : b_.CreateNeg(at(node.a));
-      case Prim::exp: return transcendental(node, emit_exp, "exp");
-      case Prim::log: return transcendental(node, emit_log, "log");
-      case Prim::log1p: return transcendental(node, emit_log1p, "log1p");
-      case Prim::tanh: return transcendental(node, emit_tanh, "tanh");
-      case Prim::sin: return transcendental(node, emit_sin, "sin");
-      case Prim::cos: return transcendental(node, emit_cos, "cos");
-      case Prim::erf: return transcendental(node, emit_erf, "erf");
+      case Prim::neg:
+        return real ? b_.CreateFNeg(at(node.a)) : b_.CreateNeg(at(node.a));
+      case Prim::exp:
+        return transcendental(node, emit_exp, "exp");
+      case Prim::log:
+        return transcendental(node, emit_log, "log");
+      case Prim::log1p:
+        return transcendental(node, emit_log1p, "log1p");
+      case Prim::tanh:
+        return transcendental(node, emit_tanh, "tanh");
+      case Prim::sin:
+        return transcendental(node, emit_sin, "sin");
+      case Prim::cos:
+        return transcendental(node, emit_cos, "cos");
+      case Prim::erf:
+        return transcendental(node, emit_erf, "erf");
       case Prim::pow:
         return node.dtype == DType::f32 ? emit_pow(b_, c_.fused, at(node.a), at(node.b))
                                         : call_libm("pow", {at(node.a), at(node.b)});
-      case Prim::floor: return emit_floor(b_, c_.fused, at(node.a));
-      case Prim::round: return emit_round(b_, c_.fused, at(node.a));
-      case Prim::sqrt: return b_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, at(node.a));
+      case Prim::floor:
+        return emit_floor(b_, c_.fused, at(node.a));
+      case Prim::round:
+        return emit_round(b_, c_.fused, at(node.a));
+      case Prim::sqrt:
+        return b_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, at(node.a));
       case Prim::equal:
         return real ? b_.CreateFCmpOEQ(at(node.a), at(node.b))
                     : b_.CreateICmpEQ(at(node.a), at(node.b));
@@ -90,11 +110,16 @@ class Emitter {
         return real ? b_.CreateFCmpOLT(at(node.a), at(node.b)) : integer_less(node, false);
       case Prim::less_equal:
         return real ? b_.CreateFCmpOLE(at(node.a), at(node.b)) : integer_less(node, true);
-      case Prim::select: return b_.CreateSelect(at(node.a), at(node.b), at(node.c));
-      case Prim::cast: return cast(at(node.a), dtype(node.a), node.dtype);
-      case Prim::bit_and: return b_.CreateAnd(at(node.a), at(node.b));
-      case Prim::bit_xor: return b_.CreateXor(at(node.a), at(node.b));
-      case Prim::shift_right: return b_.CreateLShr(at(node.a), at(node.b));
+      case Prim::select:
+        return b_.CreateSelect(at(node.a), at(node.b), at(node.c));
+      case Prim::cast:
+        return cast(at(node.a), dtype(node.a), node.dtype);
+      case Prim::bit_and:
+        return b_.CreateAnd(at(node.a), at(node.b));
+      case Prim::bit_xor:
+        return b_.CreateXor(at(node.a), at(node.b));
+      case Prim::shift_right:
+        return b_.CreateLShr(at(node.a), at(node.b));
     }
     SINTER_CHECK(false, "unknown primitive");
     return nullptr;
@@ -109,9 +134,9 @@ class Emitter {
     return or_equal ? b_.CreateICmpSLE(x, y) : b_.CreateICmpSLT(x, y);
   }
 
-  // LLVM 19 takes lanes in which both operands are known to be zero, as lanes behind a tail mask are,
-  // for zero in the quotient too, and drops the mask that follows: they are NaN. What is frozen is
-  // not known to be anything.
+  // LLVM 19 takes lanes in which both operands are known to be zero, as lanes behind a tail mask
+  // are, for zero in the quotient too, and drops the mask that follows: they are NaN. What is
+  // frozen is not known to be anything.
   Value* quotient(Value* x, Value* y) {
     const bool vector = y->getType()->isVectorTy() && !llvm::isa<llvm::Constant>(y);
     return b_.CreateFDiv(x, vector ? b_.CreateFreeze(y) : y);
@@ -158,9 +183,8 @@ class Emitter {
     llvm::Type* t = type(to);
     if (from == to) return x;
     if (to == DType::boolean) {
-      return is_float(from)
-                 ? b_.CreateFCmpUNE(x, llvm::ConstantFP::get(x->getType(), 0.0))
-                 : b_.CreateICmpNE(x, llvm::ConstantInt::get(x->getType(), 0));
+      return is_float(from) ? b_.CreateFCmpUNE(x, llvm::ConstantFP::get(x->getType(), 0.0))
+                            : b_.CreateICmpNE(x, llvm::ConstantInt::get(x->getType(), 0));
     }
     if (from == DType::boolean) {
       return is_float(to) ? b_.CreateUIToFP(x, t) : b_.CreateZExt(x, t);

@@ -1,10 +1,10 @@
 // Runs a ScalarProgram as IR on scalars or whole vectors.
 #pragma once
 
-#include <llvm/IR/IRBuilder.h>
-
 #include <functional>
 #include <vector>
+
+#include <llvm/IR/IRBuilder.h>
 
 #include "ir/scalar.h"
 
@@ -15,12 +15,12 @@ llvm::Type* element_type(llvm::LLVMContext& context, DType dtype);
 llvm::Type* memory_type(llvm::LLVMContext& context, DType dtype);
 
 struct ScalarContext {
-  std::vector<llvm::Value*> operands;         // all scalars, or all vectors of `lanes`
-  int lanes = 0;                              // 0: scalars
-  bool fused = false;                         // the target has fused multiply-add
-  std::function<llvm::Value*(int)> index;     // i64 (vector), along an axis of the result
+  std::vector<llvm::Value*> operands;      // all scalars, or all vectors of `lanes`
+  int lanes = 0;                           // 0: scalars
+  bool fused = false;                      // the target has fused multiply-add
+  std::function<llvm::Value*(int)> index;  // i64 (vector), along an axis of the result
   std::function<llvm::Value*()> linear_index;
-  llvm::Value* rows = nullptr;                // n, i64
+  llvm::Value* rows = nullptr;  // n, i64
 };
 
 llvm::Value* emit_scalar_program(llvm::IRBuilder<>& b, const ir::ScalarProgram& program,

@@ -55,12 +55,14 @@ void KernelEmitter::emit_scatter() {
   }
   Carried none;
   for (const auto& [base, pitch] : targets) {
-    for_loop(i64(0), extent(type.shape[0]), i64(1), none, [&, base = base, pitch = pitch](Value* row, Carried&) {
-      along_row([&](Value* column, Value* mask) {
-        Value* offset = builder_.CreateAdd(builder_.CreateMul(row, pitch), column);
-        store(llvm::Constant::getNullValue(wide), builder_.CreateGEP(element, base, offset), mask);
-      });
-    });
+    for_loop(i64(0), extent(type.shape[0]), i64(1), none,
+             [&, base = base, pitch = pitch](Value* row, Carried&) {
+               along_row([&](Value* column, Value* mask) {
+                 Value* offset = builder_.CreateAdd(builder_.CreateMul(row, pitch), column);
+                 store(llvm::Constant::getNullValue(wide),
+                       builder_.CreateGEP(element, base, offset), mask);
+               });
+             });
     Value* count = extent(func.type(index).shape[0]);
     for_loop(i64(0), count, i64(1), none, [&, base = base, pitch = pitch](Value* i, Carried&) {
       Value* row = load_scalar(indices, builder_.CreateMul(i, stride_of(indices, by_row)));
@@ -71,12 +73,11 @@ void KernelEmitter::emit_scatter() {
         Value* offset = builder_.CreateAdd(builder_.CreateMul(row, pitch), column);
         Value* at = builder_.CreateGEP(element, base, offset);
         Value* zero = llvm::Constant::getNullValue(wide);
-        Value* sum = mask ? static_cast<Value*>(
-                                builder_.CreateMaskedLoad(wide, at, align, mask, zero))
-                          : static_cast<Value*>(builder_.CreateAlignedLoad(wide, at, align));
-        Value* read = builder_.CreateAdd(
-            builder_.CreateMul(i, stride_of(from, by_row)),
-            builder_.CreateMul(column, stride_of(from, by_column)));
+        Value* sum =
+            mask ? static_cast<Value*>(builder_.CreateMaskedLoad(wide, at, align, mask, zero))
+                 : static_cast<Value*>(builder_.CreateAlignedLoad(wide, at, align));
+        Value* read = builder_.CreateAdd(builder_.CreateMul(i, stride_of(from, by_row)),
+                                         builder_.CreateMul(column, stride_of(from, by_column)));
         Value* x = load_vector(from, read, stride_of(from, by_column), lanes_, mask,
                                builder_.CreateSub(width, column));
         store(is_float(type.dtype) ? builder_.CreateFAdd(sum, x) : builder_.CreateAdd(sum, x), at,

@@ -46,9 +46,12 @@ Value* KernelEmitter::compute(ValueId v, int r, int c) {
   const KernelOp* k = form_.find(v);
   if (!k) return load(access_of(v, form_.reads.at(v)), r, c);
   switch (k->role) {
-    case Role::elementwise: return compute_elementwise(*k, r, c);
-    case Role::gather: return compute_gather(*k, r, c);
-    case Role::pad: return compute_pad(*k, r, c);
+    case Role::elementwise:
+      return compute_elementwise(*k, r, c);
+    case Role::gather:
+      return compute_gather(*k, r, c);
+    case Role::pad:
+      return compute_pad(*k, r, c);
     case Role::copy:
       if (form_.find(k->op->operands[0])) {
         Value* x = get(k->op->operands[0], r, c);
@@ -58,7 +61,8 @@ Value* KernelEmitter::compute(ValueId v, int r, int c) {
         return get(k->op->operands[0], r, c);
       }
       return load(access_of(v, k->axes, true), r, c);
-    default: break;
+    default:
+      break;
   }
   SINTER_CHECK(false, "{} is read before it is complete", def(*k->op).name);
   return nullptr;
@@ -122,8 +126,7 @@ Value* KernelEmitter::compute_gather(const KernelOp& k, int r, int c) {
     return moved;
   };
   if (!word->isVectorTy()) return load(at_row(row), r, c);
-  Value* out = llvm::PoisonValue::get(
-      vector_of(element_type(llvm_context(), from.dtype), lanes_));
+  Value* out = llvm::PoisonValue::get(vector_of(element_type(llvm_context(), from.dtype), lanes_));
   for (int i = 0; i < lanes_; ++i) {
     const auto lane = static_cast<uint64_t>(i);
     Value* one = load_scalar(at_row(builder_.CreateExtractElement(row, lane)), i64(0));
@@ -174,9 +177,8 @@ std::vector<KernelEmitter::Access> KernelEmitter::targets(const KernelOp& k) {
     out.push_back(make_access(slot_base(slot), type.dtype, type.shape, k.axes, axes));
   }
   if (func[v].storage) {
-    out.push_back(
-        make_access(arena_base(func[v].storage->offset), type.dtype, func.stored_type(v).shape,
-                    k.axes, axes));
+    out.push_back(make_access(arena_base(func[v].storage->offset), type.dtype,
+                              func.stored_type(v).shape, k.axes, axes));
   }
   return out;
 }

@@ -1,10 +1,5 @@
 #include "compiler/llvm/jit_symbols.h"
 
-#include <fmt/format.h>
-#include <llvm/BinaryFormat/ELF.h>
-#include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -12,6 +7,11 @@
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include <fmt/format.h>
+#include <llvm/BinaryFormat/ELF.h>
+#include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
+#include <unistd.h>
 
 // GDB's JIT interface: it stops in __jit_debug_register_code and reads what the descriptor says.
 // https://sourceware.org/gdb/current/onlinedocs/gdb.html/JIT-Interface.html
@@ -122,8 +122,7 @@ class Symbols final : public llvm::orc::ObjectLinkingLayer::Plugin {
   explicit Symbols(bool perf_map) : perf_map_(perf_map) {}
 
   void notifyMaterializing(MaterializationResponsibility& unit, LinkGraph&,
-                           llvm::jitlink::JITLinkContext&,
-                           llvm::MemoryBufferRef object) override {
+                           llvm::jitlink::JITLinkContext&, llvm::MemoryBufferRef object) override {
     const std::string_view bytes(object.getBufferStart(), object.getBufferSize());
     constexpr std::string_view elf_64 = "\177ELF\2";
     if (!bytes.starts_with(elf_64)) return;

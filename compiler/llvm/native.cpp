@@ -1,20 +1,21 @@
 // Native code for a planned function: emitted as LLVM modules, compiled by their TargetMachines
 // without an optimization pipeline (the emitted IR is already what we want), linked by ORC.
-#include <llvm/ExecutionEngine/Orc/ExecutionUtils.h>
-#include <llvm/ExecutionEngine/Orc/LLJIT.h>
-#include <llvm/IR/LegacyPassManager.h>
-#include <llvm/IR/Verifier.h>
-#include <llvm/Support/SmallVectorMemoryBuffer.h>
-#include <llvm/Support/raw_ostream.h>
-#include <sinter/error.h>
-#include <sinter/thread_team.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <map>
 #include <new>
 #include <thread>
+
+#include <llvm/ExecutionEngine/Orc/ExecutionUtils.h>
+#include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/Support/SmallVectorMemoryBuffer.h>
+#include <llvm/Support/raw_ostream.h>
+
+#include <sinter/error.h>
+#include <sinter/thread_team.h>
 
 #include "compiler/compile.h"
 #include "compiler/llvm/emit_function.h"
@@ -104,9 +105,9 @@ class NativeExecutable final : public Executable {
       steps.run(0, 1);
       return;
     }
-    team_->run([](void* opaque, int tid, int threads) {
-      static_cast<Steps*>(opaque)->run(tid, threads);
-    }, &steps);
+    team_->run(
+        [](void* opaque, int tid, int threads) { static_cast<Steps*>(opaque)->run(tid, threads); },
+        &steps);
   }
 
   void run_kernel(const std::string& kernel, void* const* buffers, int64_t n) override {
@@ -123,9 +124,9 @@ class NativeExecutable final : public Executable {
         code.run(0, 1);
         return;
       }
-      team_->run([](void* opaque, int tid, int threads) {
-        static_cast<Kernel*>(opaque)->run(tid, threads);
-      }, &code);
+      team_->run([](void* opaque, int tid,
+                    int threads) { static_cast<Kernel*>(opaque)->run(tid, threads); },
+                 &code);
       return;
     }
     SINTER_CHECK(false, "@{} has no kernel {}", func_name_, kernel);
@@ -154,7 +155,8 @@ class NativeExecutable final : public Executable {
     sinter_call call{};
     void run(int tid, int threads) const {
       const DenormalsAreZero mode;
-      entry(call.buffers, call.arena, call.scratch + tid * call.scratch_bytes, call.n, tid, threads);
+      entry(call.buffers, call.arena, call.scratch + tid * call.scratch_bytes, call.n, tid,
+            threads);
     }
   };
 

@@ -12,7 +12,7 @@ llvm::Constant* neutral_element(ir::OpKind reduction, llvm::Type* type);
 
 // state + x or state * x.
 llvm::Value* fold_in(llvm::IRBuilder<>& b, ir::OpKind sum_or_prod, llvm::Value* state,
-                        llvm::Value* x);
+                     llvm::Value* x);
 
 // Whether max and argmax, having seen `best`, go on with `x`: NaN wins over every number, and of
 // equals the first stays.

@@ -8,14 +8,15 @@
 #include <llvm/TargetParser/Host.h>
 #include <llvm/TargetParser/SubtargetFeature.h>
 #include <llvm/TargetParser/Triple.h>
+
 #include <sinter/error.h>
 
 namespace sinter::compiler {
 
 namespace {
 
-// LLVM's process-wide list of targets is not safe against two threads that extend it at once, and the
-// parts of a function are compiled by threads of their own.
+// LLVM's process-wide list of targets is not safe against two threads that extend it at once, and
+// the parts of a function are compiled by threads of their own.
 void register_native_target() {
   static const bool done = [] {
     return !llvm::InitializeNativeTarget() && !llvm::InitializeNativeTargetAsmPrinter();

@@ -2,10 +2,10 @@
 // multiply-add), and on nothing that is measured.
 #pragma once
 
-#include <llvm/Target/TargetMachine.h>
-
 #include <memory>
 #include <string>
+
+#include <llvm/Target/TargetMachine.h>
 
 namespace sinter::compiler {
 

@@ -68,8 +68,8 @@ class TableBuilder {
     CsvField field;
     while (reader.next(field)) {
       if (table_.columns_.size() == max_columns)
-        throw Error("{}: there are more than {} columns",
-                    reader.place(field.line, field.column), max_columns)
+        throw Error("{}: there are more than {} columns", reader.place(field.line, field.column),
+                    max_columns)
             .help("separate records by line ends, or name the separator in CsvOptions");
       const std::string count = std::to_string(table_.columns_.size());
       std::string name(options_.header ? trimmed(field.text) : std::string_view(count));

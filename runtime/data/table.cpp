@@ -104,8 +104,7 @@ double Table::median(std::string_view name) const {
 Table& Table::fill_missing(std::string_view name, double value) {
   numbers(name);
   std::vector<double>& values = column(name).numbers;
-  std::replace_if(
-      values.begin(), values.end(), [](double x) { return std::isnan(x); }, value);
+  std::replace_if(values.begin(), values.end(), [](double x) { return std::isnan(x); }, value);
   return *this;
 }
 

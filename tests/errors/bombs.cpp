@@ -1,10 +1,6 @@
 // Texts that ask for more than they look like. Each is read, printed and read again by a process of
 // its own that may use 256 MiB, and must end within a second of processor time in a module or in an
 // Error with a place: no crash, no bad_alloc.
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <exception>
 #include <functional>
@@ -12,10 +8,13 @@
 #include <vector>
 
 #include <fmt/core.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <sinter/error.h>
 
-#include "ir/text.h"
+#include "ir/text/text.h"
 
 namespace {
 
@@ -56,9 +55,7 @@ std::vector<Bomb> bombs() {
       {"a hundred thousand ops", false, [] { return chain(100'000); }},
       {"a million ops", true, [] { return chain(1'000'000); }},
       {"dimensions whose product overflows", true,
-       [] {
-         return std::string("global @w : f32[4294967296, 4294967296, 4294967296]\n");
-       }},
+       [] { return std::string("global @w : f32[4294967296, 4294967296, 4294967296]\n"); }},
       {"a dimension that overflows", true,
        [] { return std::string("global @w : f32[99999999999999999999]\n"); }},
       {"the largest dimension that there is", false,

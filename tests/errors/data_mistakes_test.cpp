@@ -26,9 +26,8 @@ TEST_CASE("a record that is too short is found in the file", "[errors]") {
 }
 
 TEST_CASE("text among numbers is found in the file", "[errors]") {
-  check("csv_text", false, [] {
-    Table::parse_csv("a,b\n1,2\n3,n.a.\n", "rooms.csv").tensor({"a", "b"});
-  });
+  check("csv_text", false,
+        [] { Table::parse_csv("a,b\n1,2\n3,n.a.\n", "rooms.csv").tensor({"a", "b"}); });
 }
 
 TEST_CASE("missing values do not become a tensor", "[errors]") {

@@ -77,9 +77,8 @@ TEST_CASE("indices that do not fit", "[errors]") {
   const Tensor three = Tensor::of<int64_t>({0, 1, 9});
   check("gather_floats", true, [&] { gather(x, ones({3})); });
   check("gather_along_shape", true, [&] { gather(x, 1, three); });
-  check("gather_along_range", true, [&] {
-    eval(gather(x, 0, Tensor::of<int64_t>({0, 1, 2, 3, 4, 0}).reshape({1, 6})));
-  });
+  check("gather_along_range", true,
+        [&] { eval(gather(x, 0, Tensor::of<int64_t>({0, 1, 2, 3, 4, 0}).reshape({1, 6}))); });
   check("scatter_shape", true, [&] { scatter_add(x, three, ones({2, 6})); });
   check("one_hot_range", true, [&] { eval(one_hot(three, 4)); });
   check("one_hot_floats", true, [&] { one_hot(x, 4); });

@@ -19,7 +19,7 @@
 
 #include <sinter/sinter.h>
 
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "runtime/json_reader.h"
 #include "tests/files/folder.h"
 #include "tests/files/heap_peak.h"
@@ -262,7 +262,10 @@ std::vector<Format> formats() {
     arrays.push_back(saved([&] { save_npy(path, t); }));
   }
   arrays.push_back(saved([&] { save_npy(path, Tensor::of<bool>({true, false})); }));
-  const std::string images("\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02" "ABCDEFGH", 24);
+  const std::string images(
+      "\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02"
+      "ABCDEFGH",
+      24);
   const std::string floats("\0\0\x0D\x01\0\0\0\x02\x3f\x80\0\0\x40\0\0\0", 16);
 
   return {
@@ -276,7 +279,8 @@ std::vector<Format> formats() {
        [](const std::string& f) { load_idx(f); },
        // More data than the header says, and a header that says more than there can be.
        {gzipped(images + std::string(size_t{1} << 28, '\0')),
-        gzipped(std::string("\0\0\x08\x02\x7f\xff\xff\xff\0\0\0\x02", 12) + std::string(100, 'x'))}},
+        gzipped(std::string("\0\0\x08\x02\x7f\xff\xff\xff\0\0\0\x02", 12) +
+                std::string(100, 'x'))}},
       {"csv",
        {table, numbers, gzipped(table)},
        mutate_csv,

@@ -1,6 +1,6 @@
-// Parses broken variants of the golden files, 2000 or as many as asked for: each must end in a module
-// that prints and parses back, or in an Error with line, column and a fix; never in a crash or an
-// InternalError.
+// Parses broken variants of the golden files, 2000 or as many as asked for: each must end in a
+// module that prints and parses back, or in an Error with line, column and a fix; never in a crash
+// or an InternalError.
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -12,12 +12,13 @@
 
 #include <sinter/error.h>
 
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "tests/golden/mutate.h"
 
 namespace {
 
-// What is wrong with the parser's answer to `text`; empty if nothing is. Counts texts that it takes.
+// What is wrong with the parser's answer to `text`; empty if nothing is. Counts texts that it
+// takes.
 std::string complaint(const std::string& text, int& modules) {
   try {
     const std::string printed = sinter::ir::print(sinter::ir::parse(text));

@@ -23,8 +23,8 @@
 #include <sinter/error.h>
 
 #include "compiler/pipeline.h"
-#include "ir/parse.h"
-#include "ir/text.h"
+#include "ir/text/parse.h"
+#include "ir/text/text.h"
 #include "ir/verify.h"
 #include "tests/golden/line_diff.h"
 

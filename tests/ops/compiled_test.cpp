@@ -7,7 +7,7 @@
 
 #include <sinter/functions.h>
 
-#include "compiler/passes.h"
+#include "compiler/passes/passes.h"
 #include "ir/op.h"
 #include "tests/ops/gradient_case.h"
 #include "tests/ops/run_case.h"

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "ir/op.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "tests/ops/op_cases.h"
 
 namespace sinter::test {

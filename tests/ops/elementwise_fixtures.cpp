@@ -35,9 +35,7 @@ ApplyMap elementwise_fixtures() {
       {"equal", [](V x, A) { return as_number(equal(x[0], x[1])); }},
       {"where", [](V x, A) { return where(less(0, x[0]), x[1], x[2]); }},
       {"clamp",
-       [](V x, A a) {
-         return clamp(x[0], a.at("low").get<double>(), a.at("high").get<double>());
-       }},
+       [](V x, A a) { return clamp(x[0], a.at("low").get<double>(), a.at("high").get<double>()); }},
   };
 }
 

@@ -6,7 +6,7 @@
 
 #include <sinter/functions.h>
 
-#include "compiler/passes.h"
+#include "compiler/passes/passes.h"
 #include "ir/interpret.h"
 #include "ir/op.h"
 #include "ir/verify.h"

@@ -1,6 +1,6 @@
 // Derivatives against two more witnesses: differences of the function itself, which know nothing of
-// duals either, and, for the third order of elementwise ops, compiled code against dual numbers on the
-// graph of the second.
+// duals either, and, for the third order of elementwise ops, compiled code against dual numbers on
+// the graph of the second.
 #include <algorithm>
 #include <cmath>
 
@@ -8,7 +8,7 @@
 
 #include <sinter/functions.h>
 
-#include "compiler/passes.h"
+#include "compiler/passes/passes.h"
 #include "ir/interpret.h"
 #include "ir/op.h"
 #include "tests/ops/gradient_case.h"
@@ -47,8 +47,8 @@ double difference(const Array<double>& a, const Array<double>& b) {
   return scale == 0 ? worst : worst / scale;
 }
 
-// (f(x + h) - f(x - h)) / 2h, element by element: off by h^2, and by what rounding makes of 1/h. NaN
-// where the two sides differ, as at a step of floor or between two largest elements.
+// (f(x + h) - f(x - h)) / 2h, element by element: off by h^2, and by what rounding makes of 1/h.
+// NaN where the two sides differ, as at a step of floor or between two largest elements.
 Array<double> central_difference(const ir::Module& module, Arrays args, size_t i) {
   constexpr double smooth = 1e-3;
   Array<double> out(args[i].dtype, args[i].dims);
@@ -97,7 +97,8 @@ TEST_CASE("the derivative of every op equals a difference of its values") {
     const ir::Module forward = g.module({loss});
     const Arrays args = g.draw_all(kRows, 3);
     const Arrays reverse = interpreted<double>(differentiated(g.module(gradients)), args, kRows);
-    const double noise = 0x1p-52 * std::abs(interpreted<double>(forward, args, kRows)[0].f[0]) / kStep;
+    const double noise =
+        0x1p-52 * std::abs(interpreted<double>(forward, args, kRows)[0].f[0]) / kStep;
     for (size_t k = 0; k < operands.size(); ++k) {
       INFO("operand " << operands[k]);
       Array<double> steps = central_difference(forward, args, operands[k]);

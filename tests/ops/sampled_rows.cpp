@@ -149,20 +149,13 @@ std::vector<Row> pads() {
     });
   }
   s.row({kAny, kAny}, {"[n, 7], [n, 7]", "[3, 5], [3, 5]", "f64[n, 2], f64[n, 2]", "[n], [n]"},
-        [](const Inputs& x) {
-          return stack({x[0], x[1], x[0] * x[1]}, -1);
-        });
+        [](const Inputs& x) { return stack({x[0], x[1], x[0] * x[1]}, -1); });
   s.row({kAny, kAny}, {"[n, 7], [n, 7]", "[3, 5], [3, 5]", "f64[n, 2], f64[n, 2]", "[n], [n]"},
-        [](const Inputs& x) {
-          return stack({x[0], x[1]}, 0);
-        });
+        [](const Inputs& x) { return stack({x[0], x[1]}, 0); });
   s.row({flags(), flags()}, {"bool[n, 7], bool[n, 2]", "bool[3, 5], bool[3, 9]"},
-        [](const Inputs& x) {
-          return concat({x[0], x[1]}, 1);
-        });
-  s.row({kWhole, kWhole}, {"i64[n, 7], i64[n, 2]", "i32[3, 5], i32[3, 9]"}, [](const Inputs& x) {
-    return concat({x[0], x[1]}, 1);
-  });
+        [](const Inputs& x) { return concat({x[0], x[1]}, 1); });
+  s.row({kWhole, kWhole}, {"i64[n, 7], i64[n, 2]", "i32[3, 5], i32[3, 9]"},
+        [](const Inputs& x) { return concat({x[0], x[1]}, 1); });
   return s.rows;
 }
 
@@ -352,9 +345,7 @@ std::vector<Row> views() {
       {OpKind::broadcast,
        {kAny},
        {"[n, 1]", "[7, 1]"},
-       [](const Inputs& x) {
-         return expand(unsqueeze(x[0], 0), {3, -1, 5});
-       }},
+       [](const Inputs& x) { return expand(unsqueeze(x[0], 0), {3, -1, 5}); }},
   };
 }
 

@@ -19,7 +19,7 @@ import op_edits  # noqa: E402
 from build_tree import BuildTree  # noqa: E402
 
 TABLE, DEFINITION, ROW = "ir/ops.def", "ir/ops/elementwise.cpp", "tests/ops/op_cases.cpp"
-HEADER, FUNCTION = "frontend/include/sinter/functions.h", "frontend/elementwise.cpp"
+HEADER, FUNCTION = "frontend/include/sinter/functions.h", "frontend/functions/elementwise.cpp"
 
 tree = BuildTree(TREE)
 

@@ -6,6 +6,7 @@ import unittest
 
 import check_arrows
 import check_file_size
+import check_format
 import check_words
 
 GOOD = {
@@ -102,6 +103,13 @@ class FileSize(unittest.TestCase):
         findings = run(check_file_size.check, {"ir/a.cpp": "\n" * 601})
         self.assertEqual(1, len(findings))
         self.assertTrue(findings[0].startswith("ir/a.cpp:601: 601 lines"), findings[0])
+
+
+class Format(unittest.TestCase):
+    def test_a_stray_space_is_found_at_its_line(self):
+        finding = "ir/a.cpp:2: run clang-format-19 -i ir/a.cpp"
+        self.assertNotIn(finding, run(check_format.check, {"ir/a.cpp": "int a;\nint b;\n"}))
+        self.assertIn(finding, run(check_format.check, {"ir/a.cpp": "int a;\nint  b;\n"}))
 
 
 class Words(unittest.TestCase):

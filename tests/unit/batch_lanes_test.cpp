@@ -9,9 +9,9 @@
 
 #include <sinter/sinter.h>
 
-#include "compiler/batch_form.h"
+#include "compiler/forms/batch_form.h"
 #include "compiler/pipeline.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "tests/unit/module_run.h"
 
 namespace sinter::compiler {
@@ -56,7 +56,11 @@ std::vector<Setup> setups() {
       {"3-4-3-1, softplus, Adam", {3, 4, 3, 1}, softplus_of, optim::Adam{}, false},
       {"4-6-4, tanh, SGD", {4, 6, 4}, tanh_of, optim::SGD{}, false},
       {"4-32-16-4, tanh, Adam", {4, 32, 16, 4}, tanh_of, optim::Adam{}, false},
-      {"3-7-5-1, softplus, momentum", {3, 7, 5, 1}, softplus_of, optim::SGD{.momentum = 0.9}, false},
+      {"3-7-5-1, softplus, momentum",
+       {3, 7, 5, 1},
+       softplus_of,
+       optim::SGD{.momentum = 0.9},
+       false},
       {"10-16-16-10, classes, Adam", {10, 16, 16, 10}, relu_of, optim::Adam{}, true},
   };
 }

@@ -40,8 +40,8 @@ std::vector<Named> optimizers() {
       {"lion", Lion{}},
       {"lamb", LAMB{}},
       {"clip and accumulate", accumulate(3, clip_norm(0.5, Adam{}))},
-      {"groups", Groups({{"head", {"predict"}, SGD{.lr = 0.1, .momentum = 0.9}},
-                         {"rest", {"*"}, Adam{}}})},
+      {"groups",
+       Groups({{"head", {"predict"}, SGD{.lr = 0.1, .momentum = 0.9}}, {"rest", {"*"}, Adam{}}})},
   };
 }
 
@@ -90,8 +90,7 @@ struct Run {
   }
 
   void save(const std::string& folder) const {
-    trainer.save_checkpoint(folder + "/" + std::to_string(trainer.step_count()),
-                            loader.position());
+    trainer.save_checkpoint(folder + "/" + std::to_string(trainer.step_count()), loader.position());
   }
 
   uint64_t hash() const {
@@ -104,8 +103,7 @@ struct Run {
 
 constexpr int64_t steps = 18;
 
-void resumes_bit_for_bit(const Named& named, std::vector<int> workers, int points,
-                         uint32_t seed) {
+void resumes_bit_for_bit(const Named& named, std::vector<int> workers, int points, uint32_t seed) {
   Run whole(1, named.optimizer, 0);
   whole.train(steps);
   std::mt19937 random(seed);

@@ -14,7 +14,7 @@
 
 #include "compiler/compile.h"
 #include "ir/interpret.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -46,22 +46,42 @@ void take(const std::vector<unsigned char>& from, std::vector<U>& to) {
 std::vector<unsigned char> pack(const Array<double>& a) {
   std::vector<unsigned char> out(a.size() * dtype_size(a.dtype));
   switch (a.dtype) {
-    case DType::f32: put<float>(a.f, out); break;
-    case DType::f64: put<double>(a.f, out); break;
-    case DType::i32: put<int32_t>(a.i, out); break;
-    case DType::i64: put<int64_t>(a.i, out); break;
-    case DType::boolean: put<uint8_t>(a.i, out); break;
+    case DType::f32:
+      put<float>(a.f, out);
+      break;
+    case DType::f64:
+      put<double>(a.f, out);
+      break;
+    case DType::i32:
+      put<int32_t>(a.i, out);
+      break;
+    case DType::i64:
+      put<int64_t>(a.i, out);
+      break;
+    case DType::boolean:
+      put<uint8_t>(a.i, out);
+      break;
   }
   return out;
 }
 Array<double> unpack(const ir::Type& type, int64_t n, const std::vector<unsigned char>& bytes) {
   Array<double> out(type.dtype, type.dims(n));
   switch (type.dtype) {
-    case DType::f32: take<float>(bytes, out.f); break;
-    case DType::f64: take<double>(bytes, out.f); break;
-    case DType::i32: take<int32_t>(bytes, out.i); break;
-    case DType::i64: take<int64_t>(bytes, out.i); break;
-    case DType::boolean: take<uint8_t>(bytes, out.i); break;
+    case DType::f32:
+      take<float>(bytes, out.f);
+      break;
+    case DType::f64:
+      take<double>(bytes, out.f);
+      break;
+    case DType::i32:
+      take<int32_t>(bytes, out.i);
+      break;
+    case DType::i64:
+      take<int64_t>(bytes, out.i);
+      break;
+    case DType::boolean:
+      take<uint8_t>(bytes, out.i);
+      break;
   }
   return out;
 }
@@ -448,8 +468,8 @@ double ulps(float got, double want) {
 
 // Largest error over 2^16 bit patterns spread evenly over all floats, where the result is normal.
 double worst_ulps(const char* op, double (*exact)(double)) {
-  Compiled f(fmt::format("func @f(%x: f32[65536]) {{\n  %y = {} %x : f32[65536]\n  return %y\n}}",
-                         op));
+  Compiled f(
+      fmt::format("func @f(%x: f32[65536]) {{\n  %y = {} %x : f32[65536]\n  return %y\n}}", op));
   Values args(1, Array<double>(DType::f32, {65536}));
   for (uint32_t i = 0; i < 65536; ++i) {
     const uint32_t bits = i * 65536u + 12345u;

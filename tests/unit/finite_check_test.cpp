@@ -7,7 +7,7 @@
 #include <sinter/sinter.h>
 
 #include "compiler/compile.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 
 using namespace sinter;
 
@@ -97,8 +97,7 @@ TEST_CASE("an infinity that harms nobody is passed over", "[finite]") {
     const Value masked = where(less(v, 0), 0.0, log(v));
     return masked + sqrt(v + 1);
   });
-  Trainer trainer(
-      net, [](Value p, Value) { return mean(p); }, optim::SGD{.lr = 0});
+  Trainer trainer(net, [](Value p, Value) { return mean(p); }, optim::SGD{.lr = 0});
   CHECK(run(net, 0, 1, x, bad).op == "sqrt");
 }
 

@@ -10,11 +10,11 @@
 #include <fmt/format.h>
 
 #include "compiler/compile.h"
-#include "compiler/kernel.h"
+#include "compiler/forms/kernel.h"
 #include "compiler/pipeline.h"
 #include "ir/interpret.h"
 #include "ir/op.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "ir/verify.h"
 #include "tests/unit/module_run.h"
 
@@ -101,8 +101,10 @@ class RandomStep {
         h = apply(OpKind::tanh, {apply(OpKind::linear, {h, w, b})});
         return apply(OpKind::linear, {h, w, b});
       }
-      case 1: return apply(OpKind::softmax, {h}, {{"axis", int64_t{1}}});
-      case 2: return h - sum(h, {1}, true) / static_cast<double>(width.scale);
+      case 1:
+        return apply(OpKind::softmax, {h}, {{"axis", int64_t{1}}});
+      case 2:
+        return h - sum(h, {1}, true) / static_cast<double>(width.scale);
       case 3: {  // centred over the batch
         const Expr mean = sum(h, {0}, true) / builder().extent({batch_dim}, dtype_);
         return h - mean;
@@ -158,7 +160,8 @@ class RandomStep {
         Expr labels = argmax(argument(h.type().shape, "y"), 1);
         return apply(OpKind::cross_entropy, {h, labels});
       }
-      case 2: return sum(h * h, {0, 1}, false) / builder().extent({batch_dim}, dtype_);
+      case 2:
+        return sum(h * h, {0, 1}, false) / builder().extent({batch_dim}, dtype_);
       default: {
         const Expr logs = apply(OpKind::log_softmax, {h}, {{"axis", int64_t{1}}});
         return sum(logs * argument(h.type().shape, "y"), {0, 1}, false) * 0.01;
@@ -171,8 +174,9 @@ class RandomStep {
   void update(Expr w, Expr loss, Expr rate) {
     const Expr g = apply(OpKind::gradient, {loss, w});
     switch (pick(0, 4)) {
-      case 0: return;  // frozen
-      case 1: {        // momentum
+      case 0:
+        return;  // frozen
+      case 1: {  // momentum
         const Expr v = state(w.type().shape, "v");
         const Expr next = v * 0.9 + g;
         assign(v, next);
@@ -189,7 +193,8 @@ class RandomStep {
         const Expr length = sum(g * g, all_axes(g), false);
         return assign(w, w - rate * g / (1.0 + length));
       }
-      default: return assign(w, w - rate * g);
+      default:
+        return assign(w, w - rate * g);
     }
   }
 

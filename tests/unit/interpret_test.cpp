@@ -11,7 +11,7 @@
 
 #include "compiler/pipeline.h"
 #include "ir/op.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 
 using namespace sinter;
 using namespace sinter::ir;

@@ -1,10 +1,10 @@
 // Which ops are one kernel, how it runs, and where views find their elements.
-#include "compiler/kernel.h"
+#include "compiler/forms/kernel.h"
 
 #include <catch2/catch.hpp>
 
 #include "ir/op.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 
 namespace sinter::compiler {
 

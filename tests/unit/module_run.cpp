@@ -64,11 +64,16 @@ void read_back(const std::vector<unsigned char>& bytes, std::vector<U>& values) 
 
 std::vector<unsigned char> memory_of(const Array<double>& a) {
   switch (a.dtype) {
-    case DType::f32: return bytes_of<float>(a.f);
-    case DType::f64: return bytes_of<double>(a.f);
-    case DType::i32: return bytes_of<int32_t>(a.i);
-    case DType::i64: return bytes_of<int64_t>(a.i);
-    case DType::boolean: break;
+    case DType::f32:
+      return bytes_of<float>(a.f);
+    case DType::f64:
+      return bytes_of<double>(a.f);
+    case DType::i32:
+      return bytes_of<int32_t>(a.i);
+    case DType::i64:
+      return bytes_of<int64_t>(a.i);
+    case DType::boolean:
+      break;
   }
   std::vector<unsigned char> out(a.i.begin(), a.i.end());
   return out;
@@ -77,11 +82,21 @@ std::vector<unsigned char> memory_of(const Array<double>& a) {
 Array<double> array_of(const Type& type, int64_t n, const std::vector<unsigned char>& bytes) {
   Array<double> out(type.dtype, type.dims(n));
   switch (type.dtype) {
-    case DType::f32: read_back<float>(bytes, out.f); break;
-    case DType::f64: read_back<double>(bytes, out.f); break;
-    case DType::i32: read_back<int32_t>(bytes, out.i); break;
-    case DType::i64: read_back<int64_t>(bytes, out.i); break;
-    case DType::boolean: read_back<uint8_t>(bytes, out.i); break;
+    case DType::f32:
+      read_back<float>(bytes, out.f);
+      break;
+    case DType::f64:
+      read_back<double>(bytes, out.f);
+      break;
+    case DType::i32:
+      read_back<int32_t>(bytes, out.i);
+      break;
+    case DType::i64:
+      read_back<int64_t>(bytes, out.i);
+      break;
+    case DType::boolean:
+      read_back<uint8_t>(bytes, out.i);
+      break;
   }
   return out;
 }
@@ -120,8 +135,8 @@ Run run_compiled(Executable& executable, const Func& func, const std::vector<Glo
     out.globals.push_back(array_of(globals[i].type, n, memory[func.args.size() + i]));
   }
   for (size_t i = 0; i < func.results.size(); ++i) {
-    out.results.push_back(array_of(func.type(func.results[i]), n,
-                                    memory[func.args.size() + globals.size() + i]));
+    out.results.push_back(
+        array_of(func.type(func.results[i]), n, memory[func.args.size() + globals.size() + i]));
   }
   return out;
 }

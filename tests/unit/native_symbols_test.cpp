@@ -1,7 +1,4 @@
 // Compiled code as the system and its tools see it: pages, and names for debuggers and profilers.
-#include <dlfcn.h>
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
@@ -10,10 +7,12 @@
 #include <string_view>
 
 #include <catch2/catch.hpp>
+#include <dlfcn.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "compiler/compile.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 
 namespace sinter::compiler {
 

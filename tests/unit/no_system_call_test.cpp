@@ -1,16 +1,15 @@
-// P1: a step makes no system call. Runs steps in a process that the kernel kills at the first call but
-// read, write and exit.
+// P1: a step makes no system call. Runs steps in a process that the kernel kills at the first call
+// but read, write and exit.
 #if defined(__linux__)
 
+#include <csignal>
+
+#include <catch2/catch.hpp>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <csignal>
-
-#include <catch2/catch.hpp>
 
 #include <sinter/sinter.h>
 

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "compiler/compile.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "tests/unit/module_run.h"
 
 namespace sinter::compiler {
@@ -25,19 +25,21 @@ func @f(%x: {2}[n, {0}], %dy: {2}[n, {1}], %lr: {2}[]) {{
   assign @w, %next
   return %h, %dx
 }}
-)", in, out, dtype);
+)",
+                     in, out, dtype);
 }
 
 void compare(int64_t in, int64_t out, const char* dtype, const std::string& cpu,
              int64_t max_batch = 40) {
   const ir::Module module = ir::parse(products(in, out, dtype));
   for (int threads : {1, 2}) {
-    const auto code = compile(module, "f",
-                              {.max_batch = max_batch, .threads = threads, .oversubscribe = true,
-                               .cpu = cpu});
+    const auto code =
+        compile(module, "f",
+                {.max_batch = max_batch, .threads = threads, .oversubscribe = true, .cpu = cpu});
     for (int64_t n : {1, 2, 5, 16, 17, 31, 40}) {
       if (n > max_batch) break;
-      INFO(fmt::format("{} -> {}, {}, n = {}, {} threads, cpu {}", in, out, dtype, n, threads, cpu));
+      INFO(
+          fmt::format("{} -> {}, {}, n = {}, {} threads, cpu {}", in, out, dtype, n, threads, cpu));
       const Inputs inputs = inputs_for(module, n, static_cast<uint64_t>(n));
       const Run want = interpret_as_recorded(module, inputs, n);
       const Run got = run_compiled(*code, module.funcs[0], module.globals, inputs, n);

@@ -24,9 +24,8 @@ std::pair<uint64_t, std::string> train(int threads) {
   Generator generator(9);
   const Tensor x = rand({512, 200}, generator);
   Lines net;
-  Trainer trainer(
-      net, [](Value p, Value) { return mean(p * p); }, optim::SGD{.lr = 1e-3},
-      {.threads = threads, .oversubscribe = true});
+  Trainer trainer(net, [](Value p, Value) { return mean(p * p); }, optim::SGD{.lr = 1e-3},
+                  {.threads = threads, .oversubscribe = true});
   for (int64_t rows : {512, 511, 37}) trainer.step(x.rows(0, rows), ones({rows, 1}));
   return {hash_tensor(net.w.value()), trainer.dump("plan_memory")};
 }

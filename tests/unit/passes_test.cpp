@@ -1,5 +1,5 @@
 // The pass list and its runner, the options, and gradients of gradients by value.
-#include "compiler/passes.h"
+#include "compiler/passes/passes.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -20,7 +20,7 @@
 #include "compiler/pipeline.h"
 #include "ir/interpret.h"
 #include "ir/op.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 
 namespace sinter::compiler {
 
@@ -348,9 +348,8 @@ TEST_CASE("a pass that is switched off does not run, a required one does") {
   std::vector<std::string> seen;
   run_pipeline(module, options,
                [&](std::string_view stage, const ir::Module&, bool) { seen.emplace_back(stage); });
-  CHECK(seen == std::vector<std::string>{"forward", "differentiate", "expand",
-                                         "orient_reductions", "cse", "fuse_batch", "fuse",
-                                         "plan_memory"});
+  CHECK(seen == std::vector<std::string>{"forward", "differentiate", "expand", "orient_reductions",
+                                         "cse", "fuse_batch", "fuse", "plan_memory"});
 }
 
 TEST_CASE("switching off an unknown pass names the known ones") {

@@ -5,10 +5,6 @@
 //     after it only its own outputs may have changed.
 // What is left is that kernels which may run at the same time do not meet; that is read off the
 // plan, with a notion of "at the same time" of its own.
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cfenv>
 #include <csignal>
@@ -20,12 +16,15 @@
 #include <set>
 
 #include <catch2/catch.hpp>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <sinter/sinter.h>
 
 #include "compiler/compile.h"
 #include "compiler/pipeline.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "ir/verify.h"
 #include "runtime/float_mode.h"
 
@@ -444,7 +443,8 @@ TEST_CASE("kernels touch the whole arena, but nothing dead and nothing of others
   }
 }
 
-TEST_CASE("the arena is near the least that is possible, and kernels do not race in it", "[memory]") {
+TEST_CASE("the arena is near the least that is possible, and kernels do not race in it",
+          "[memory]") {
   for (const Net& net : large_nets()) {
     INFO(net.name);
     const Module module = planned(recorded(net), net.batch);

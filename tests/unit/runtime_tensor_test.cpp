@@ -127,9 +127,7 @@ TEST_CASE("values given with a shape must fill it", "[tensor]") {
   CHECK(Tensor::from(values).type_string() == "f64[6]");
   CHECK(Tensor::scalar(2.5f).dim() == 0);
   CHECK(Tensor::scalar(2.5f).item() == 2.5);
-  CHECK_THAT(error_of([&] {
-               Tensor::from(values, {2, 2});
-             }),
+  CHECK_THAT(error_of([&] { Tensor::from(values, {2, 2}); }),
              Contains("6 values do not fill shape [2, 2]") && Contains("help"));
 }
 
@@ -281,9 +279,7 @@ TEST_CASE("conversion is static_cast where that is defined and an error elsewher
   CHECK(equal(f.to(DType::i32), Tensor::of<int32_t>({-1, 0, 2})));
   CHECK(equal(f.to(DType::boolean), Tensor::of<bool>({true, false, true})));
   CHECK(f.to(DType::f32).raw() == f.raw());
-  CHECK_THAT(error_of([] {
-               Tensor{1, not_a_number}.to(DType::i64);
-             }),
+  CHECK_THAT(error_of([] { Tensor{1, not_a_number}.to(DType::i64); }),
              Contains("element 1 is nan"));
   CHECK_THROWS_AS(Tensor{3e9f}.to(DType::i32), Error);
   CHECK_THROWS_AS(Tensor::of<int64_t>({int64_t{1} << 31}).to(DType::i32), Error);

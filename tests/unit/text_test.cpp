@@ -1,4 +1,4 @@
-#include "ir/text.h"
+#include "ir/text/text.h"
 
 #include <cmath>
 #include <filesystem>
@@ -13,7 +13,7 @@
 
 #include "ir/builder.h"
 #include "ir/op.h"
-#include "ir/print.h"
+#include "ir/text/print.h"
 #include "tests/golden/mutate.h"
 
 using namespace sinter;

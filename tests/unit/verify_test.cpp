@@ -8,7 +8,7 @@
 #include "ir/builder.h"
 #include "ir/check.h"
 #include "ir/op.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 
 using namespace sinter;
 using namespace sinter::ir;

@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "compiler/batch_form.h"
-#include "compiler/kernel.h"
+#include "compiler/forms/batch_form.h"
+#include "compiler/forms/kernel.h"
 #include "tools/sinter/buffer.h"
 #include "tools/sinter/check.h"
 #include "tools/sinter/command.h"
@@ -28,7 +28,8 @@ class Buffers {
     std::mt19937_64 random(1);
     const Inputs inputs =
         random_inputs(module, func, n, {.low = 0.125, .high = 1, .integers = 1}, random);
-    for (size_t i = 0; i < inputs.args.size(); ++i) add(func.type(func.args[i]), n, &inputs.args[i]);
+    for (size_t i = 0; i < inputs.args.size(); ++i)
+      add(func.type(func.args[i]), n, &inputs.args[i]);
     for (size_t i = 0; i < inputs.globals.size(); ++i) {
       add(module.globals[i].type, n, &inputs.globals[i]);
     }
@@ -96,7 +97,8 @@ struct Bench {
     const ir::Func& f = *planned.find(name);
     const int64_t rows = n > 0 ? n : f.max_batch;
     if (rows > f.max_batch) {
-      throw Error("--n {} is more than the {} rows that @{} is planned for", rows, f.max_batch, name)
+      throw Error("--n {} is more than the {} rows that @{} is planned for", rows, f.max_batch,
+                  name)
           .help("plan it for more with --max-batch={}", rows);
     }
     const Buffers buffers(planned, f, rows);
@@ -108,15 +110,15 @@ struct Bench {
     for (const ir::Op& op : f.body) {
       if (op.kind != ir::OpKind::kernel) continue;
       const std::string& kernel = op.attrs.text("name");
-      const double us = least_us(
-          blocks, [&] { executable->run_kernel(kernel, buffers.pointers(), rows); });
+      const double us =
+          least_us(blocks, [&] { executable->run_kernel(kernel, buffers.pointers(), rows); });
       const double flops = flops_of(planned, f, op, rows);
       fmt::print("  {:>10.3f} {:>5.1f}% {:>9.2f}  {}{}\n", us, 100 * us / whole, flops / us * 1e-3,
                  kernel, op.attrs.flag("parallel") ? " (parallel)" : "");
       sum += us;
     }
-    fmt::print("  {:>10.3f} {:>5.1f}% {:>9}  all kernels, each run alone\n", sum,
-               100 * sum / whole, "");
+    fmt::print("  {:>10.3f} {:>5.1f}% {:>9}  all kernels, each run alone\n", sum, 100 * sum / whole,
+               "");
   }
 };
 
@@ -127,8 +129,7 @@ void add_bench(CommandLine& program) {
   CommandLine line = program.subcommand("bench", "Time a function on random inputs");
   line.option("FILE", bench->file, "Module as .sir text, or - for stdin").required();
   line.option("--func", bench->func, "Time this function only");
-  line.option("--n", bench->n, "Rows of a call (default: all that are planned for)")
-      .positive();
+  line.option("--n", bench->n, "Rows of a call (default: all that are planned for)").positive();
   line.option("--blocks", bench->blocks, "Blocks of 2 ms, of which the best counts (default 15)")
       .positive();
   line.flag("--kernels", bench->kernels, "Time each kernel alone, too");

@@ -78,7 +78,8 @@ struct Check {
       trial.rows = n;
       trial.inputs = {seed, range.integers, grid};
       trial.options = switches.options();
-      trial.options.max_batch = std::max(trial.options.max_batch, *std::max_element(n.begin(), n.end()));
+      trial.options.max_batch =
+          std::max(trial.options.max_batch, *std::max_element(n.begin(), n.end()));
       trial.options.oversubscribe = true;
       for (const std::string& name : passes) trial.passes.emplace_back(find_pass(name)->name);
       const fuzz::Verdict verdict = fuzz::judge_apart(trial);
@@ -138,13 +139,11 @@ void add_check(CommandLine& program) {
       "check", "Compare compiled code with the interpreter, and gradients with dual numbers");
   line.option("FILE", check->file, "Module as .sir text, or - for stdin").required();
   line.option("--func", check->func, "Check this function only");
-  line.option("--n", check->n, "Numbers of rows to run (default 1 7 16)")
-      .positive();
-  line.option("--iters", check->iters, "Random inputs for each n (default 3)")
-      .positive();
+  line.option("--n", check->n, "Numbers of rows to run (default 1 7 16)").positive();
+  line.option("--iters", check->iters, "Random inputs for each n (default 3)").positive();
   line.option("--seed", check->seed, "Seed of the inputs (default 1)");
   line.option("--integers", check->range.integers,
-                  "Integer inputs go from 0 to one less (default 2)")
+              "Integer inputs go from 0 to one less (default 2)")
       .positive();
   const Argument rounding = line.flag(
       "--rounding", check->rounding,

@@ -8,7 +8,7 @@
 
 #include "compiler/pipeline.h"
 #include "ir/interpret.h"
-#include "ir/print.h"
+#include "ir/text/print.h"
 #include "tools/sinter/check.h"
 
 namespace sinter::command {

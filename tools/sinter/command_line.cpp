@@ -8,7 +8,7 @@
 
 #include <sinter/error.h>
 
-#include "ir/lex.h"
+#include "ir/text/lex.h"
 #include "tools/sinter/command.h"
 
 namespace sinter::command {
@@ -124,9 +124,8 @@ Argument CommandLine::flag(const std::string& names, bool& value, const std::str
 void CommandLine::footer(const std::string& text) { app_->footer(text); }
 
 void CommandLine::runs(std::function<int()> action) {
-  app_->callback([program = program_.get(), action = std::move(action)] {
-    program->action = action;
-  });
+  app_->callback(
+      [program = program_.get(), action = std::move(action)] { program->action = action; });
 }
 
 std::optional<int> CommandLine::parse(int argc, char** argv) {
@@ -134,17 +133,17 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
     app_->parse(argc, argv);
     return std::nullopt;
   } catch (const CLI::RequiredError& e) {
-    const std::vector<std::string> unknown = app_->get_subcommands().empty()
-                                                 ? app_->remaining()
-                                                 : std::vector<std::string>();
+    const std::vector<std::string> unknown =
+        app_->get_subcommands().empty() ? app_->remaining() : std::vector<std::string>();
     if (unknown.empty()) return app_->exit(e), exit_usage;
     std::vector<std::string> names;
     for (const CLI::App* sub : app_->get_subcommands({})) names.push_back(sub->get_name());
     const std::string near = ir::closest(unknown[0], {names.begin(), names.end()});
     const Error error =
         Error("no subcommand is named {}", unknown[0])
-            .help(near.empty() ? fmt::format("there are {}; run sinter --help", fmt::join(names, ", "))
-                               : fmt::format("did you mean {}? All are in sinter --help", near));
+            .help(near.empty()
+                      ? fmt::format("there are {}; run sinter --help", fmt::join(names, ", "))
+                      : fmt::format("did you mean {}? All are in sinter --help", near));
     fmt::print(stderr, "{}\n", error.what());
     return exit_usage;
   } catch (const CLI::ParseError& e) {

@@ -8,8 +8,8 @@
 
 #include "ir/interpret.h"
 #include "ir/op.h"
-#include "ir/print.h"
-#include "ir/text.h"
+#include "ir/text/print.h"
+#include "ir/text/text.h"
 #include "tools/sinter/command.h"
 #include "tools/sinter/program_inputs.h"
 
@@ -132,8 +132,8 @@ struct Diff {
       return out;
     };
     if (types(x) == types(y) && x.func().results.size() == y.func().results.size()) return;
-    throw Error("func @{} has other arguments, globals or results in {} than in {}", x.func().name, a,
-                b)
+    throw Error("func @{} has other arguments, globals or results in {} than in {}", x.func().name,
+                a, b)
         .note("{}: {}; {} results", a, fmt::join(types(x), ", "), x.func().results.size())
         .note("{}: {}; {} results", b, fmt::join(types(y), ", "), y.func().results.size())
         .help("compare two forms of one function");
@@ -179,9 +179,10 @@ struct Diff {
     for (size_t i = 0; i < x.func().results.size(); ++i) {
       const std::optional<size_t> at = parting(x.result(i), y.result(i));
       if (!at) continue;
-      fmt::print("result {} parts at {}: {} in {}, {} in {}; the {} values that both compute agree\n", i,
-                 index_text(*at, x.result(i).dims), text(x.result(i), *at), a,
-                 text(y.result(i), *at), b, compared);
+      fmt::print(
+          "result {} parts at {}: {} in {}, {} in {}; the {} values that both compute agree\n", i,
+          index_text(*at, x.result(i).dims), text(x.result(i), *at), a, text(y.result(i), *at), b,
+          compared);
       return exit_no;
     }
     fmt::print("{} results agree, and the {} values that both compute\n", x.func().results.size(),
@@ -201,7 +202,7 @@ void add_diff(CommandLine& program) {
   line.option("--func", diff->func, "Function to compare (default: the first of A)");
   diff->inputs.add_to(line);
   line.option("--tolerance", diff->tolerance,
-                  "Largest |a - b| / (1 + |b|) that is no difference (default 1e-9)")
+              "Largest |a - b| / (1 + |b|) that is no difference (default 1e-9)")
       .non_negative();
   line.footer(
       "Values are matched by name, those without one by how they are computed.\n\n"

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "ir/op.h"
-#include "ir/print.h"
+#include "ir/text/print.h"
 
 namespace sinter::command {
 
@@ -67,9 +67,9 @@ class Dot {
   }
 
   void add_edge(ir::ValueId from, const std::string& to, const std::string& indent) {
-    out_ += fmt::format("{}{} -> {} [label=\"{}\"];\n", indent,
-                        nodes_[static_cast<size_t>(from.index)], to,
-                        escaped(to_string(func_.type(from))));
+    out_ +=
+        fmt::format("{}{} -> {} [label=\"{}\"];\n", indent, nodes_[static_cast<size_t>(from.index)],
+                    to, escaped(to_string(func_.type(from))));
   }
 
   const ir::Func& func_;

@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "tools/sinter/command.h"
 #include "tools/sinter/dot.h"
 
@@ -88,8 +88,7 @@ void add_dump(CommandLine& program) {
   line.option("FILE", dump->file, "Module as .sir text, or - for stdin").required();
   std::vector<std::string> names;
   for (const Stage& s : stages) names.emplace_back(s.name);
-  line.option("--stage", dump->stage, "Where to stop (default fused)")
-      .one_of(names);
+  line.option("--stage", dump->stage, "Where to stop (default fused)").one_of(names);
   line.option("--func", dump->func, "Print this function only");
   line.flag("--dot", dump->dot, "As a picture in Graphviz's language");
   dump->switches.add_to(line);

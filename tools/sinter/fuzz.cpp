@@ -43,10 +43,12 @@ struct Tally {
     for (const auto& [kind, number] : kinds) {
       out += fmt::format("{}{} {}", out.empty() ? "" : ", ", number, kind_name(kind));
     }
-    const double share = elements > 0 ? static_cast<double>(tight) / static_cast<double>(elements) : 0;
-    return out + fmt::format("\n{} elements compared, {:.1f} % of them with a bound below 1 % of the "
-                             "largest",
-                             elements, 100 * share);
+    const double share =
+        elements > 0 ? static_cast<double>(tight) / static_cast<double>(elements) : 0;
+    return out + fmt::format(
+                     "\n{} elements compared, {:.1f} % of them with a bound below 1 % of the "
+                     "largest",
+                     elements, 100 * share);
   }
 };
 
@@ -159,8 +161,8 @@ struct Fuzz {
     if (alone) return;
     write_text(path("left"), fuzz::failure_text(twins->left, verdict, path("left")));
     write_text(path("right"), fuzz::failure_text(twins->right, verdict, path("right")));
-    fmt::print("  sinter fuzz --equivalences --seed {} --count 1\n  sinter diff {} {} --n {}\n", current,
-               path("left"), path("right"), twins->left.rows[0]);
+    fmt::print("  sinter fuzz --equivalences --seed {} --count 1\n  sinter diff {} {} --n {}\n",
+               current, path("left"), path("right"), twins->left.rows[0]);
   }
 
   void print_parts(const Tally& tally) const {
@@ -194,21 +196,19 @@ void add_fuzz(CommandLine& program) {
   const auto fuzz = std::make_shared<Fuzz>();
   CommandLine line = program.subcommand("fuzz", "Compile and check random training programs");
   line.option("--seed", fuzz->seed, "Seed of the first program (default 1)");
-  line.option("--count", fuzz->count, "How many programs (default 500)")
-      .positive();
-  line.option("--time-limit", fuzz->time_limit, "Stop after so many seconds")
-      .positive();
+  line.option("--count", fuzz->count, "How many programs (default 500)").positive();
+  line.option("--time-limit", fuzz->time_limit, "Stop after so many seconds").positive();
   line.flag("--equivalences", fuzz->equivalences,
-                "Pairs of programs that differ by a law, such as x + y = y + x, and must agree");
+            "Pairs of programs that differ by a law, such as x + y = y + x, and must agree");
   line.option("--max-failures", fuzz->max_failures, "Stop after so many failures (default 20)")
       .positive();
   line.option("--output", fuzz->output, "Folder for the programs that fail (default .)")
       .existing_folder();
   line.flag("!--no-reduce", fuzz->reduce, "Write failing programs as they are");
   line.flag("--list-ops", fuzz->list_ops,
-                "Print in how many programs each op, or each law, took part");
+            "Print in how many programs each op, or each law, took part");
   line.option("--emit", fuzz->emit,
-                  "Check nothing; write programs, inputs and bounds into this folder")
+              "Check nothing; write programs, inputs and bounds into this folder")
       .existing_folder();
   line.footer(
       "Failures are reduced and written as .sir files with the command that replays them.\n\n"

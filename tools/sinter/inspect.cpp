@@ -8,7 +8,7 @@
 #include <sinter/npy.h>
 #include <sinter/safetensors.h>
 
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "tools/sinter/command.h"
 
 namespace sinter::command {
@@ -87,9 +87,10 @@ struct Inspect {
 
 void add_inspect(CommandLine& program) {
   const auto inspect = std::make_shared<Inspect>();
-  CommandLine line = program.subcommand("inspect", "Say what a file of tensors or a saved net holds");
+  CommandLine line =
+      program.subcommand("inspect", "Say what a file of tensors or a saved net holds");
   line.option("FILE", inspect->file,
-                  "Weights (.safetensors), a net (.sinter), a checkpoint, or an array (.npy)")
+              "Weights (.safetensors), a net (.sinter), a checkpoint, or an array (.npy)")
       .required();
   line.flag("--ir", inspect->ir, "Print the IR of the net and nothing else");
   line.footer("Example:\n  sinter inspect net.sinter --ir | sinter dump - --func=predict");

@@ -13,7 +13,8 @@
 
 namespace {
 
-constexpr const char* footer = R"(Files are .sir text, "-" is stdin or stdout; inspect reads files of tensors and nets.
+constexpr const char* footer =
+    R"(Files are .sir text, "-" is stdin or stdout; inspect reads files of tensors and nets.
 
 Example:
   sinter dump step.sir --stage=fused

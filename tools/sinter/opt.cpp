@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "tools/sinter/command.h"
 
 namespace sinter::command {

@@ -9,7 +9,7 @@
 #include <sinter/error.h>
 #include <sinter/npy.h>
 
-#include "ir/lex.h"
+#include "ir/text/lex.h"
 #include "tools/sinter/fuzz/trial.h"
 
 namespace sinter::command {
@@ -53,10 +53,9 @@ std::optional<int64_t> rows_of(const ir::Type& type, const std::vector<int64_t>&
 
 void ProgramInputs::add_to(CommandLine& line) {
   line.option("--inputs", files,
-                 "FILE.npy for the arguments in order, or NAME=FILE.npy for one of them or a global; "
-                 "what is left out is random");
-  line.option("--n", rows, "Rows of the batch (default: those of the inputs, or 4)")
-      .positive();
+              "FILE.npy for the arguments in order, or NAME=FILE.npy for one of them or a global; "
+              "what is left out is random");
+  line.option("--n", rows, "Rows of the batch (default: those of the inputs, or 4)").positive();
   line.option("--seed", seed, "Seed of random inputs (default 1)");
   line.option("--integers", integers, "Random integers go from 0 to one less (default 4)")
       .positive();

@@ -1,13 +1,12 @@
 // sinter reduce: makes a failing program small.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <memory>
 
 #include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "tools/sinter/command.h"
 #include "tools/sinter/fuzz/reduce_trial.h"
 
@@ -46,9 +45,9 @@ struct Reduce {
         std::max(trial.options.max_batch, *std::max_element(n.begin(), n.end()));
     trial.options.oversubscribe = true;
     for (const std::string& name : passes) trial.passes.emplace_back(find_pass(name)->name);
-    const fuzz::Judgement judgement =
-        command.empty() ? fuzz::Judgement(fuzz::judge_apart)
-                        : [this](const fuzz::Trial& t) { return ask_command(t); };
+    const fuzz::Judgement judgement = command.empty()
+                                          ? fuzz::Judgement(fuzz::judge_apart)
+                                          : [this](const fuzz::Trial& t) { return ask_command(t); };
     const fuzz::Verdict verdict = judgement(trial);
     if (!fuzz::is_failure(verdict.kind)) {
       throw Error("there is nothing to reduce: {} is {}{}{}", file, kind_name(verdict.kind),
@@ -92,19 +91,16 @@ void add_reduce(CommandLine& program) {
   CommandLine line = program.subcommand("reduce", "Make a program that fails small");
   line.option("FILE", reduce->file, "Module as .sir text, or - for stdin").required();
   line.option("COMMAND", reduce->command,
-                  "After --: gets a candidate file as its last argument and exits with 0 while that "
-                  "still shows the problem (default: compiled code differs from the interpreter, "
-                  "crashes, or is refused)");
+              "After --: gets a candidate file as its last argument and exits with 0 while that "
+              "still shows the problem (default: compiled code differs from the interpreter, "
+              "crashes, or is refused)");
   line.option("--func", reduce->func, "Function to keep (default: the first)");
-  line.option("--n", reduce->n, "Rows of each step (default 7)")
-      .positive()
-      .comma_separated();
+  line.option("--n", reduce->n, "Rows of each step (default 7)").positive().comma_separated();
   line.option("--seed", reduce->inputs.seed, "Seed of the inputs (default 1)");
   line.option("--integers", reduce->inputs.integers,
-                  "Integer inputs go from 0 to one less (default 4)")
+              "Integer inputs go from 0 to one less (default 4)")
       .positive();
-  line.option("--grid", reduce->inputs.grid, "Float inputs are multiples of 1/GRID")
-      .positive();
+  line.option("--grid", reduce->inputs.grid, "Float inputs are multiples of 1/GRID").positive();
   line.option("--passes", reduce->passes, "Passes to run, comma-separated (default all)")
       .comma_separated();
   line.option("--candidates", reduce->budget.candidates, "Most candidates to try (default 2000)")

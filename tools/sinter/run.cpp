@@ -7,7 +7,7 @@
 
 #include <sinter/tensor.h>
 
-#include "ir/print.h"
+#include "ir/text/print.h"
 #include "tools/sinter/buffer.h"
 #include "tools/sinter/command.h"
 #include "tools/sinter/program_inputs.h"
@@ -32,7 +32,8 @@ void refuse_endless(const ir::Func& f, int64_t n) {
     elements += of_result;
   });
   if (elements <= kMostElements) return;
-  throw Error("func @{} computes {:.2g} elements, more than {:.0g}", f.name, elements, kMostElements)
+  throw Error("func @{} computes {:.2g} elements, more than {:.0g}", f.name, elements,
+              kMostElements)
       .help("run it on smaller shapes");
 }
 
@@ -101,7 +102,8 @@ struct RunCommand {
     }
     std::vector<bool> assigned(module.globals.size(), false);
     ir::for_each_op(f.body, [&](const ir::Op& op) {
-      if (op.kind == ir::OpKind::assign) assigned[static_cast<size_t>(f[op.operands[0]].index)] = true;
+      if (op.kind == ir::OpKind::assign)
+        assigned[static_cast<size_t>(f[op.operands[0]].index)] = true;
     });
     for (size_t i = 0; i < module.globals.size(); ++i) {
       if (!assigned[i]) continue;
@@ -133,9 +135,10 @@ struct RunCommand {
       }
     }
     if (expected.size() == 0) return true;
-    fmt::print("{} {} {}: {} of {} elements differ, most at {}: {} where {} is expected\n", out.name,
-               wrong ? "differs from" : "agrees with", path, wrong, expected.size(),
-               index_text(worst, expected.dims), element(out.value, worst), element(expected, worst));
+    fmt::print("{} {} {}: {} of {} elements differ, most at {}: {} where {} is expected\n",
+               out.name, wrong ? "differs from" : "agrees with", path, wrong, expected.size(),
+               index_text(worst, expected.dims), element(out.value, worst),
+               element(expected, worst));
     return wrong == 0;
   }
 };
@@ -150,7 +153,7 @@ void add_run(CommandLine& program) {
   command->inputs.add_to(line);
   line.option("--expect", command->expect, "FILE.npy that each result must equal, in order");
   line.option("--tolerance", command->tolerance,
-                  "Largest |actual - expected| / (1 + |expected|) (default 1e-5)")
+              "Largest |actual - expected| / (1 + |expected|) (default 1e-5)")
       .non_negative();
   line.option("--save", command->save, "Folder for result0.npy, ..., and updated globals")
       .existing_folder();

@@ -12,7 +12,7 @@
 
 #include "ir/interpret.h"
 #include "ir/op.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "tools/sinter/command.h"
 
 namespace sinter::command {
@@ -41,8 +41,10 @@ bool is_rounded(ir::Prim prim) {
     case ir::Prim::sin:
     case ir::Prim::cos:
     case ir::Prim::erf:
-    case ir::Prim::pow: return true;
-    default: return false;
+    case ir::Prim::pow:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -85,8 +87,8 @@ ir::Module module_of(const Function& f, const std::string& type) {
 // One way in which code for a function comes out: how many elements a vector holds, and of what.
 class Form {
  public:
-  Form(const Function& f, std::string name, const std::string& type, int64_t rows,
-       size_t elements, const compiler::Options& options)
+  Form(const Function& f, std::string name, const std::string& type, int64_t rows, size_t elements,
+       const compiler::Options& options)
       : name_(std::move(name)), rows_(rows), elements_(elements) {
     compiler::Options own = options;
     own.max_batch = rows;
@@ -123,7 +125,8 @@ struct Worst {
 // the last finite float and infinity are one unit apart. Infinite where one is NaN or of the other
 // sign. Denormal results count as zero.
 double ulps_off(float got, double want) {
-  if (std::isnan(want) || std::isnan(got)) return std::isnan(want) && std::isnan(got) ? 0 : kInfinity;
+  if (std::isnan(want) || std::isnan(got))
+    return std::isnan(want) && std::isnan(got) ? 0 : kInfinity;
   if (std::abs(double{got}) < kSmallest && std::abs(want) < kSmallest) {
     return std::signbit(got) == std::signbit(want) ? 0 : kInfinity;
   }
@@ -177,10 +180,26 @@ class Operands {
   // whose power is finite.
   size_t next_pairs() {
     constexpr float inf = std::numeric_limits<float>::infinity();
-    constexpr float special[] = {0,      0.5F,  1,      1.5F,       2,          3,
-                                 4,      0.25F, 127,    16777215.F, 16777216.F, 2147483648.F,
-                                 1e-38F, 1e-40F, 3e38F, 0x1.fffffep-1F, 0x1.000002p0F, 33.5F,
-                                 inf,    std::numeric_limits<float>::quiet_NaN()};
+    constexpr float special[] = {0,
+                                 0.5F,
+                                 1,
+                                 1.5F,
+                                 2,
+                                 3,
+                                 4,
+                                 0.25F,
+                                 127,
+                                 16777215.F,
+                                 16777216.F,
+                                 2147483648.F,
+                                 1e-38F,
+                                 1e-40F,
+                                 3e38F,
+                                 0x1.fffffep-1F,
+                                 0x1.000002p0F,
+                                 33.5F,
+                                 inf,
+                                 std::numeric_limits<float>::quiet_NaN()};
     constexpr size_t each = 2 * std::size(special), specials = each * each;
     size_t count = 0;
     for (; count < kBlock && at_ < kAll; ++count, at_ += every_, ++shift_) {
@@ -357,13 +376,14 @@ struct Ulp {
 
 void add_ulp(CommandLine& program) {
   const auto ulp = std::make_shared<Ulp>();
-  CommandLine line = program.subcommand(
-      "ulp", "Measure functions of f32 in units of the last place against f64");
+  CommandLine line =
+      program.subcommand("ulp", "Measure functions of f32 in units of the last place against f64");
   line.option("FUNCTION", ulp->only, "Functions to measure (default: all)");
   line.option("--every", ulp->every, "Try every Kth float, 1 for all (default 256)").positive();
-  line.option("--cpu", ulp->cpus,
-              "Processors to compile for, as LLVM names them (default: one for each width of vectors "
-              "that this one has)")
+  line.option(
+          "--cpu", ulp->cpus,
+          "Processors to compile for, as LLVM names them (default: one for each width of vectors "
+          "that this one has)")
       .comma_separated();
   line.option("--limit", ulp->limit, "Largest error that is good (default 2)").positive();
   line.footer("Example:\n  sinter ulp exp tanh --every 1");

@@ -118,8 +118,8 @@ struct CrossEntropyOptions {
 };
 
 /// -log softmax(logits)[label], by default its mean over the rows whose label is not ignore_index.
-/// logits: floats [n, classes], Error for the result of softmax; labels: integers [n] from 0 to classes - 1,
-/// checked before a step runs where they are an input of it.
+/// logits: floats [n, classes], Error for the result of softmax; labels: integers [n] from 0 to
+/// classes - 1, checked before a step runs where they are an input of it.
 Value cross_entropy(const Operand& logits, const Operand& labels);
 Value cross_entropy(const Operand& logits, const Operand& labels, CrossEntropyOptions options);
 

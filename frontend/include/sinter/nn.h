@@ -91,9 +91,8 @@ class Module {
   StateDict state_dict() const;
   /// Copies the values in. Error that lists every missing, extra and mismatched name, before
   /// anything is changed.
-  LoadedNames load_state_dict(
-      const StateDict& state, LoadOptions options = {},
-      const std::source_location& at = std::source_location::current());
+  LoadedNames load_state_dict(const StateDict& state, LoadOptions options = {},
+                              const std::source_location& at = std::source_location::current());
   /// Converts all parameters to f32 or f64. Call it before a trainer records its step, which binds
   /// the buffers there are.
   void to(DType dtype);

@@ -22,7 +22,7 @@ namespace sinter {
 namespace detail {
 struct TrainerFile;
 struct Recorded;
-}
+}  // namespace detail
 
 /// A function of (prediction, target): a loss or a metric. Made from mse_loss, cross_entropy,
 /// accuracy, or any callable on two values.
@@ -147,11 +147,10 @@ class Trainer {
   /// stands. A crash leaves the old file or the new one. Error before the first step.
   void save_checkpoint(const std::string& path, const LoaderPosition& loader = {}) const;
   /// Goes on from there, bit for bit as if there had been no interruption; returns where the loader
-  /// stood, for DataLoader::seek(). The net, the loss and the optimizer are made as they were. Error
-  /// that lists every missing, extra and mismatched name, before anything is changed.
-  LoaderPosition load_checkpoint(
-      const std::string& path,
-      const std::source_location& at = std::source_location::current());
+  /// stood, for DataLoader::seek(). The net, the loss and the optimizer are made as they were.
+  /// Error that lists every missing, extra and mismatched name, before anything is changed.
+  LoaderPosition load_checkpoint(const std::string& path,
+                                 const std::source_location& at = std::source_location::current());
   /// The weights by name; they share their buffers with the net.
   StateDict parameters() const;
 

@@ -32,7 +32,8 @@ namespace detail {
 template <class T>
 struct Literal {
   template <class U>
-  requires std::is_arithmetic_v<U> Literal(U number) : value(static_cast<T>(number)) {}
+    requires std::is_arithmetic_v<U>
+  Literal(U number) : value(static_cast<T>(number)) {}
   Literal(std::initializer_list<Literal> list) : is_list(true), items(list) {}
 
   T value{};

@@ -7,7 +7,7 @@
 
 #include <sinter/error.h>
 
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "tools/sinter/command.h"
 #include "tools/sinter/fuzz/make_graph.h"
 #include "tools/sinter/fuzz/reference.h"

@@ -92,8 +92,8 @@ Verdict judge_twins(const Twins& twins) {
       const double p = x.floats() ? x.f[i] : static_cast<double>(x.i[i]);
       const double q = y.floats() ? y.f[i] : static_cast<double>(y.i[i]);
       if (p == q || (std::isnan(p) && std::isnan(q)) || std::abs(p - q) <= allowed) continue;
-      return differ(fmt::format("value {} at element {} is {} and {}, rounding allows {:.2e}", k, i, p,
-                                q, allowed));
+      return differ(fmt::format("value {} at element {} is {} and {}, rounding allows {:.2e}", k, i,
+                                p, q, allowed));
     }
   }
   return verdict;

@@ -1,6 +1,6 @@
 // Programs that must agree although they are written differently: a random program with one side of
-// a law of arithmetic in its middle, and its twin with the other side. Forward values, gradients and
-// updates of both must be the same up to rounding.
+// a law of arithmetic in its middle, and its twin with the other side. Forward values, gradients
+// and updates of both must be the same up to rounding.
 #pragma once
 
 #include <optional>

@@ -6,11 +6,10 @@
 #include <ctime>
 #include <exception>
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <fmt/format.h>
 
 #include <sinter/error.h>
 
@@ -119,9 +118,9 @@ Ending run_apart(const std::function<void(const Emit&)>& work,
 
 Verdict judge_apart(const Trial& trial) {
   Verdict verdict;
-  const Ending ending = run_apart(
-      [&](const Emit& emit) { emit(to_line(judge(trial))); },
-      [&](std::string_view line) { verdict = verdict_from_line(line); }, kJudgePatience);
+  const Ending ending =
+      run_apart([&](const Emit& emit) { emit(to_line(judge(trial))); },
+                [&](std::string_view line) { verdict = verdict_from_line(line); }, kJudgePatience);
   if (ending.how == Ending::How::crashed) verdict = {Kind::crashed, ending.text};
   if (ending.how == Ending::How::hung) verdict = {Kind::hung, ending.text};
   return verdict;

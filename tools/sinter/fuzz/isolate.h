@@ -15,10 +15,9 @@ struct Ending {
 
 using Emit = std::function<void(std::string_view line)>;
 
-// Runs `work` in a child; `on_line` gets, here, each line that it emits (newlines in it come back as
-// spaces). A child that emits nothing for so many seconds is killed, or after
-// twenty times as long where it had little processor time. What `work` throws counts as a
-// crash with that text.
+// Runs `work` in a child; `on_line` gets, here, each line that it emits (newlines in it come back
+// as spaces). A child that emits nothing for so many seconds is killed, or after twenty times as
+// long where it had little processor time. What `work` throws counts as a crash with that text.
 Ending run_apart(const std::function<void(const Emit&)>& work,
                  const std::function<void(std::string_view)>& on_line, double patience_s);
 

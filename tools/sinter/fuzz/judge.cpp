@@ -10,8 +10,8 @@
 #include <sinter/error.h>
 
 #include "compiler/compile.h"
-#include "ir/print.h"
-#include "ir/text.h"
+#include "ir/text/print.h"
+#include "ir/text/text.h"
 #include "tools/sinter/buffer.h"
 #include "tools/sinter/fuzz/reference.h"
 
@@ -240,8 +240,8 @@ class Judge {
       what = fmt::format("global @{} : {}", expanded_.globals[global].name,
                          to_string(expanded_.globals[global].type));
     }
-    const std::string place = fmt::format("{}: {} at {}", where_, what,
-                                          index_text(at, expected.dims));
+    const std::string place =
+        fmt::format("{}: {} at {}", where_, what, index_text(at, expected.dims));
     if (!expected.floats()) {
       return fmt::format("{} is {}, not {}", place, actual.i[at], expected.i[at]);
     }

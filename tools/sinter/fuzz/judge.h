@@ -10,9 +10,9 @@ namespace sinter::fuzz {
 
 enum class Kind : uint8_t {
   good,
-  undefined,   // the program has no meaning on these inputs (an index outside its table): no verdict
-  differs,     // an element is not what rounding allows
-  overrun,     // bytes beside a buffer were written
+  undefined,  // the program has no meaning on these inputs (an index outside its table): no verdict
+  differs,    // an element is not what rounding allows
+  overrun,    // bytes beside a buffer were written
   round_trip,  // a stage prints as text that does not parse back to it
   refused,     // the compiler throws
   crashed,     // a signal; only judge_apart can say so
@@ -34,8 +34,8 @@ Verdict judge(const Trial& trial);
 // As judge, in a process of its own, so that a crash or a hang of compiled code is a verdict too.
 Verdict judge_apart(const Trial& trial);
 
-// A failing program as a file: what is wrong, the command that replays it once the text is in `file`,
-// and the module.
+// A failing program as a file: what is wrong, the command that replays it once the text is in
+// `file`, and the module.
 std::string failure_text(const Trial& trial, const Verdict& verdict, const std::string& file);
 
 // A verdict as one line of text, and back: how it comes out of a child process.

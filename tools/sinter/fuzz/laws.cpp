@@ -19,7 +19,8 @@ using List = std::vector<int64_t>;
 using X = const Operands&;
 using Picked = std::optional<Operands>;
 
-// ---- Operands -------------------------------------------------------------------------------------
+// ---- Operands
+// -------------------------------------------------------------------------------------
 
 // A random value of the program's own float type for which `fits` holds.
 template <class F>
@@ -65,8 +66,7 @@ Picked axes(Growth& g) {
   return x ? Picked({*x}) : std::nullopt;
 }
 Picked with_columns(Growth& g) {
-  const auto x =
-      find(g, [](const Type& t) { return t.rank() >= 2 && !t.shape.back().batch; });
+  const auto x = find(g, [](const Type& t) { return t.rank() >= 2 && !t.shape.back().batch; });
   return x ? Picked({*x}) : std::nullopt;
 }
 // x [..., k] and w [m, k].
@@ -108,7 +108,8 @@ Picked logits_and_labels(Growth& g) {
   return g.settle() ? Picked({*x, labels}) : std::nullopt;
 }
 
-// ---- Building blocks ------------------------------------------------------------------------------
+// ---- Building blocks
+// ------------------------------------------------------------------------------
 
 List all_axes(Expr x) {
   List out(x.type().shape.size());
@@ -203,8 +204,8 @@ const Law kLaws[] = {
     {"softmax(x + c) = softmax(x)", with_columns,
      [](X x) { return softmax(x[0] + sum(x[0], {last_axis(x[0])}, true)); },
      [](X x) { return softmax(x[0]); }},
-    {"log(softmax(x)) = log_softmax(x)", with_columns,
-     [](X x) { return log(softmax(tanh(x[0]))); }, [](X x) { return log_softmax(tanh(x[0])); }},
+    {"log(softmax(x)) = log_softmax(x)", with_columns, [](X x) { return log(softmax(tanh(x[0]))); },
+     [](X x) { return log_softmax(tanh(x[0])); }},
     {"softmax(x) = exp(log_softmax(x))", with_columns, [](X x) { return softmax(x[0]); },
      [](X x) { return exp(log_softmax(x[0])); }},
     {"softmax(x) = exp(x) / sum(exp(x))", with_columns, [](X x) { return softmax(tanh(x[0])); },
@@ -223,8 +224,7 @@ const Law kLaws[] = {
      [](X x) { return total(x[0]) + total(x[1]); }},
     {"sum(c x) = c sum(x)", with_scalar, [](X x) { return total(x[1] * x[0]); },
      [](X x) { return x[1] * total(x[0]); }},
-    {"x^T^T = x", axes, [](X x) { return transposed(transposed(x[0])); },
-     [](X x) { return x[0]; }},
+    {"x^T^T = x", axes, [](X x) { return transposed(transposed(x[0])); }, [](X x) { return x[0]; }},
     {"f(x)^T = f(x^T)", axes, [](X x) { return transposed(tanh(x[0])); },
      [](X x) { return tanh(transposed(x[0])); }},
     {"reshape(reshape(x)) = x", flat_enough,
@@ -235,8 +235,7 @@ const Law kLaws[] = {
      [](X x) { return reshape(sigmoid(x[0]), flat(x[0])); }},
     {"x + y = x + broadcast(y)", with_scalar, [](X x) { return x[0] + x[1]; },
      [](X x) { return x[0] + broadcast(x[1], x[0].type().shape); }},
-    {"(x w^T)^T = w x^T", product,
-     [](X x) { return transposed(times_transposed(x[0], x[1])); },
+    {"(x w^T)^T = w x^T", product, [](X x) { return transposed(times_transposed(x[0], x[1])); },
      [](X x) { return contraction(x[1], transposed(x[0]), {1}, {0}); }},
     {"linear(x, w, b) = x w^T + b", product_and_bias,
      [](X x) { return x[0].builder().apply(OpKind::linear, x); },
@@ -244,8 +243,7 @@ const Law kLaws[] = {
     {"x (w + v)^T = x w^T + x v^T", matrix_and_two,
      [](X x) { return times_transposed(x[0], x[1] + x[2]); },
      [](X x) { return times_transposed(x[0], x[1]) + times_transposed(x[0], x[2]); }},
-    {"x w^T = sum of products", matrix_and_two,
-     [](X x) { return times_transposed(x[0], x[1]); },
+    {"x w^T = sum of products", matrix_and_two, [](X x) { return times_transposed(x[0], x[1]); },
      [](X x) {
        const Shape a = x[0].type().shape, b = x[1].type().shape;
        return sum(reshape(x[0], {a[0], Dim{1}, a[1]}) * reshape(x[1], {Dim{1}, b[0], b[1]}), {2},

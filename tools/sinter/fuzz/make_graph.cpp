@@ -27,7 +27,8 @@ std::vector<int64_t> all_axes(const Type& type) {
   return axes;
 }
 
-// ---- How it is compiled ---------------------------------------------------------------------------
+// ---- How it is compiled
+// ---------------------------------------------------------------------------
 
 // Processors whose code this machine can run, the one at hand as "".
 std::vector<std::string> runnable_cpus() {
@@ -62,7 +63,9 @@ std::vector<std::string> random_passes(Random& random) {
     // After the last required pass that must precede it, before the first that must follow.
     int64_t first = 0, last = place_of("fuse");
     for (const compiler::PassOrder& order : compiler::pass_order()) {
-      const auto required = [](std::string_view pass) { return compiler::find_pass(pass)->required; };
+      const auto required = [](std::string_view pass) {
+        return compiler::find_pass(pass)->required;
+      };
       if (order.after == name && required(order.before)) {
         first = std::max(first, place_of(order.before) + 1);
       }
@@ -75,7 +78,8 @@ std::vector<std::string> random_passes(Random& random) {
   return list;
 }
 
-// ---- The program ----------------------------------------------------------------------------------
+// ---- The program
+// ----------------------------------------------------------------------------------
 
 class Training {
  public:
@@ -193,8 +197,8 @@ class Training {
   }
 
   Expr state(const Type& type, const char* name) {
-    const int global = trial_.module.add_global(
-        fmt::format("{}{}", name, trial_.module.globals.size()), type);
+    const int global =
+        trial_.module.add_global(fmt::format("{}{}", name, trial_.module.globals.size()), type);
     return b().global(global);
   }
   void assign(Expr to, Expr value) { b().create(OpKind::assign, {to.id(), value.id()}); }
@@ -220,15 +224,16 @@ class Training {
       }
       case 2: {  // by the sign of the gradient
         const Expr zero = number(0);
-        return assign(w, w - rate * select(less(zero, g), number(1), select(less(g, zero),
-                                                                           number(-1), zero)));
+        return assign(w, w - rate * select(less(zero, g), number(1),
+                                           select(less(g, zero), number(-1), zero)));
       }
       case 3: {  // a running sum, used before it is updated
         const Expr s = state(type, "a");
         assign(w, w - rate * s);
         return assign(s, s + g * g);
       }
-      default: return assign(w, w - rate * g);
+      default:
+        return assign(w, w - rate * g);
     }
   }
 

@@ -16,9 +16,9 @@ class Random {
   explicit Random(uint64_t seed) : state_(seed) {}
   // A stream of its own for each purpose.
   Random(uint64_t seed, std::string_view purpose, uint64_t index = 0)
-      : state_(hash_bytes(&index, sizeof index,
-                          hash_bytes(purpose.data(), purpose.size(),
-                                     hash_bytes(&seed, sizeof seed)))) {
+      : state_(hash_bytes(
+            &index, sizeof index,
+            hash_bytes(purpose.data(), purpose.size(), hash_bytes(&seed, sizeof seed)))) {
     next();
   }
 

@@ -96,9 +96,9 @@ class Rebuild {
   void add(const ir::Op& op, size_t place) {
     if (op.result.valid() ? !is_needed(op.result) : edit_.dropped_effects.count(place) > 0) return;
     if (const Edit::Replacement* r = replacement(place)) {
-      at(op.result) = r->operand ? at(op.operands[*r->operand])
-                                 : new_->add_argument(resized(old_.type(op.result)),
-                                                      new_->unique_name("in"));
+      at(op.result) =
+          r->operand ? at(op.operands[*r->operand])
+                     : new_->add_argument(resized(old_.type(op.result)), new_->unique_name("in"));
       return;
     }
     std::vector<ValueId> operands;

@@ -88,7 +88,8 @@ class Reducer {
       any = accept_with([&](Trial& t) {
               t.passes.erase(t.passes.begin() + static_cast<ptrdiff_t>(i));
               return true;
-            }) || any;
+            }) ||
+            any;
     }
     return any;
   }
@@ -237,9 +238,9 @@ class Reducer {
       }
     }
     const int64_t most = *std::max_element(best_.trial.rows.begin(), best_.trial.rows.end());
-    return accept_with([&](Trial& t) {
-             return std::exchange(t.options.max_batch, most) != most;
-           }) || any;
+    return accept_with(
+               [&](Trial& t) { return std::exchange(t.options.max_batch, most) != most; }) ||
+           any;
   }
 
   Reduction best_;

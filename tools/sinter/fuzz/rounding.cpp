@@ -130,8 +130,8 @@ class Perturbation {
     const Array<double> least = ir::evaluate<double>(op_, type, {&small}, n_);
     const bool single = type.dtype == DType::f32;
     for (size_t i = 0; i < out.size(); ++i) {
-      out[i] = most.f[i] > (single ? FLT_MAX : DBL_MAX) ||
-               least.f[i] < (single ? FLT_MIN : DBL_MIN);
+      out[i] =
+          most.f[i] > (single ? FLT_MAX : DBL_MAX) || least.f[i] < (single ? FLT_MIN : DBL_MIN);
     }
     return out;
   }
@@ -154,8 +154,8 @@ class Perturbation {
 };
 
 // What an op may do to its result beyond computing it.
-using AfterOp = std::function<void(const ir::Op&, const std::vector<const Array<double>*>&,
-                                   Array<double>&)>;
+using AfterOp =
+    std::function<void(const ir::Op&, const std::vector<const Array<double>*>&, Array<double>&)>;
 
 Outcome run(const ir::Module& module, const ir::Func& func, const Arrays& args,
             const Arrays& globals, int64_t n, const AfterOp& after) {

@@ -1,10 +1,11 @@
-// How far apart two right answers may lie. The reference is the f64 interpreter. Its bound comes from
-// running the program again with every result of every op moved at random by a few of the roundings
-// that compiled code may make there (stochastic arithmetic: Vignes, "Discrete stochastic arithmetic
-// for validating results of numerical software", Numerical Algorithms 37, 2004): what those runs
-// disagree about is what rounding can change. Ill-conditioned programs get a wide bound where they
-// are ill-conditioned and only there; a comparison that rounding may flip makes both of its
-// branches acceptable; where all runs agree, so must compiled code, to a few units in the last place.
+// How far apart two right answers may lie. The reference is the f64 interpreter. Its bound comes
+// from running the program again with every result of every op moved at random by a few of the
+// roundings that compiled code may make there (stochastic arithmetic: Vignes, "Discrete stochastic
+// arithmetic for validating results of numerical software", Numerical Algorithms 37, 2004): what
+// those runs disagree about is what rounding can change. Ill-conditioned programs get a wide bound
+// where they are ill-conditioned and only there; a comparison that rounding may flip makes both of
+// its branches acceptable; where all runs agree, so must compiled code, to a few units in the last
+// place.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +45,8 @@ class Bound {
   bool allows(size_t which, size_t at, const ir::Array<double>& actual) const;
   // How far floats may be apart there; infinite where anything is right.
   double tolerance(size_t which, size_t at) const;
-  // Whether it is narrow enough there for a wrong answer to show: within 1 % of the largest element.
+  // Whether it is narrow enough there for a wrong answer to show: within 1 % of the largest
+  // element.
   bool is_tight(size_t which, size_t at) const;
   const ir::Array<double>& reference(size_t which) const { return reference_->values[which]; }
 

@@ -139,15 +139,24 @@ Type Growth::random_type() {
   }
   const Dim n = ir::batch_dim, a{random_size()}, b{random_size()};
   switch (random_.pick(0, 12)) {
-    case 0: return {dtype, {}};
-    case 1: return {dtype, {n}};
-    case 2: return {dtype, {a}};
-    case 3: return {dtype, {a, b}};
-    case 4: return {dtype, {n, a, b}};
-    case 5: return {dtype, {a, n, b}};
-    case 6: return {dtype, {a, n}};
-    case 7: return {dtype, {Dim{random_.pick(2, 3), true}, a}};
-    default: return {dtype, {n, a}};
+    case 0:
+      return {dtype, {}};
+    case 1:
+      return {dtype, {n}};
+    case 2:
+      return {dtype, {a}};
+    case 3:
+      return {dtype, {a, b}};
+    case 4:
+      return {dtype, {n, a, b}};
+    case 5:
+      return {dtype, {a, n, b}};
+    case 6:
+      return {dtype, {a, n}};
+    case 7:
+      return {dtype, {Dim{random_.pick(2, 3), true}, a}};
+    default:
+      return {dtype, {n, a}};
   }
 }
 
@@ -168,8 +177,7 @@ ir::Expr Growth::argument(Type type) {
   const ValueId v = func_.add_argument(type, name);
   for (size_t step = 0; step < known_.size(); ++step) {
     known_[step].resize(func_.values.size());
-    known_[step].back() =
-        draw(inputs_, "%" + name, type, rows_[step], static_cast<int64_t>(step));
+    known_[step].back() = draw(inputs_, "%" + name, type, rows_[step], static_cast<int64_t>(step));
   }
   pool_.push_back(v);
   return {builder_, v};
@@ -220,18 +228,29 @@ Growth::Slot Growth::next_operand(const std::vector<Slot>& before) {
   const Dim last = x.shape.empty() ? k : x.shape.back();
   switch (random_.pick(0, 10)) {
     case 0:
-    case 1: break;  // the same
-    case 2:         // broadcasts to it
+    case 1:
+      break;  // the same
+    case 2:   // broadcasts to it
       while (!type.shape.empty() && random_.chance(40)) type.shape.erase(type.shape.begin());
       for (Dim& d : type.shape) {
         if (random_.chance(25)) d = Dim{1};
       }
       break;
-    case 3: type.shape = {k, last}; break;
-    case 4: type.shape = {last, k}; break;
-    case 5: type.shape = {pick_dim(), k}; break;
-    case 6: type.shape = {pick_dim()}; break;
-    case 7: type.shape = {}; break;
+    case 3:
+      type.shape = {k, last};
+      break;
+    case 4:
+      type.shape = {last, k};
+      break;
+    case 5:
+      type.shape = {pick_dim(), k};
+      break;
+    case 6:
+      type.shape = {pick_dim()};
+      break;
+    case 7:
+      type.shape = {};
+      break;
     case 8: {  // its axes in another order
       std::vector<int64_t> order = all_axes(x);
       shuffle(order, random_);
@@ -259,11 +278,13 @@ Shape Growth::reshaped(Shape shape) {
     const size_t at = shape.empty() ? 0 : random_.index(shape.size());
     const auto place = shape.begin() + static_cast<ptrdiff_t>(at);
     switch (random_.pick(0, 3)) {
-      case 0: shape.insert(place, Dim{1}); break;
+      case 0:
+        shape.insert(place, Dim{1});
+        break;
       case 1:  // two axes become one
         if (at + 1 < shape.size() && !(shape[at].batch && shape[at + 1].batch)) {
-          shape[at] = Dim(shape[at].scale * shape[at + 1].scale,
-                          shape[at].batch || shape[at + 1].batch);
+          shape[at] =
+              Dim(shape[at].scale * shape[at + 1].scale, shape[at].batch || shape[at + 1].batch);
           shape.erase(shape.begin() + static_cast<ptrdiff_t>(at) + 1);
         }
         break;
@@ -290,8 +311,12 @@ Type Growth::draw_declared(const std::vector<Slot>& operands) {
   if (operands.empty()) return random_type();
   Type type = operands[0].type;
   switch (random_.pick(0, 5)) {
-    case 0: type.dtype = random_type().dtype; break;
-    case 1: type.shape = reshaped(type.shape); break;
+    case 0:
+      type.dtype = random_type().dtype;
+      break;
+    case 1:
+      type.shape = reshaped(type.shape);
+      break;
     case 2:  // repeated
       for (Dim& d : type.shape) {
         if (d.is_one()) d = random_.chance(20) ? ir::batch_dim : Dim{random_size()};
@@ -304,8 +329,11 @@ Type Growth::draw_declared(const std::vector<Slot>& operands) {
     case 3:  // as long as something static, as wide as the operand
       if (!type.shape.empty()) type.shape[random_.index(type.shape.size())] = Dim{random_size()};
       break;
-    case 4: type = random_type(); break;
-    default: type.shape = random_type().shape;
+    case 4:
+      type = random_type();
+      break;
+    default:
+      type.shape = random_type().shape;
   }
   return type;
 }
@@ -317,15 +345,19 @@ ir::AttrValue Growth::draw_attr(const OpDef& def, const ir::AttrSpec& spec, cons
   switch (spec.kind) {
     case AttrKind::integer:
       switch (random_.pick(0, 3)) {
-        case 0: return random_.pick(0, 3);
-        case 1: return random_.pick(0, some.scale);
-        default: return random_.pick(0, std::max<int64_t>(rank - 1, 0));
+        case 0:
+          return random_.pick(0, 3);
+        case 1:
+          return random_.pick(0, some.scale);
+        default:
+          return random_.pick(0, std::max<int64_t>(rank - 1, 0));
       }
     case AttrKind::real: {
       static const std::vector<double> values{0, 1, -1, 0.5, 2, -0.25, 3, 0.1, 1e-3};
       return random_.of(values);
     }
-    case AttrKind::flag: return random_.chance(50);
+    case AttrKind::flag:
+      return random_.chance(50);
     case AttrKind::text: {
       const std::vector<std::string> choices = text_choices(def, spec);
       return choices.empty() ? std::string("a") : random_.of(choices);
@@ -335,12 +367,15 @@ ir::AttrValue Growth::draw_attr(const OpDef& def, const ir::AttrSpec& spec, cons
       if (!shape.empty() && random_.chance(50)) shape.erase(shape.begin());
       return random_.chance(30) ? reshaped(shape) : shape;
     }
-    case AttrKind::integers: break;
+    case AttrKind::integers:
+      break;
   }
   std::vector<int64_t> list = all_axes(like);
   switch (random_.pick(0, 5)) {
-    case 0: shuffle(list, random_); break;  // a permutation
-    case 1:                                 // one axis
+    case 0:
+      shuffle(list, random_);
+      break;  // a permutation
+    case 1:   // one axis
       list.clear();
       if (rank > 0) list.push_back(random_.pick(0, rank - 1));
       break;
@@ -360,9 +395,9 @@ ir::Attrs Growth::draw_attrs(const OpDef& def, const std::vector<Slot>& operands
   ir::Attrs attrs;
   for (size_t i = 0; i < def.attrs.size(); ++i) {
     // An attribute is mostly about the first operand; one of several lists about another in turn.
-    const Slot* like = operands.empty() ? nullptr : &operands[random_.chance(70) ? 0 : i % operands.size()];
-    attrs.set(def.attrs[i].name,
-              draw_attr(def, def.attrs[i], like ? like->type : random_type()));
+    const Slot* like =
+        operands.empty() ? nullptr : &operands[random_.chance(70) ? 0 : i % operands.size()];
+    attrs.set(def.attrs[i].name, draw_attr(def, def.attrs[i], like ? like->type : random_type()));
   }
   return attrs;
 }

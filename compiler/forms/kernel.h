@@ -1,0 +1,119 @@
+// What it takes for ops to run as one loop nest. `fuse` asks analyze_kernel whether a set of ops is
+// a kernel, and code generation asks it how the kernel runs: one definition of legality for both.
+//
+// A kernel walks a domain of rows x columns. The columns are the last axis of the domain and lie in
+// vector lanes; the rows are all axes before it. Every value of the kernel varies along some of the
+// domain's axes: all of them (full), the columns only, rows only, or none (scalar). The roots are
+//   - elementwise ops on any of these;
+//   - reductions over the columns: their results belong to the next phase over the same row;
+//   - reductions over the rows: their results are complete at the end of a panel of columns, and
+//     everything computed from them is `late`;
+//   - one contraction (or gather), whose operands come from memory;
+//   - pads, whose operands come from memory too;
+//   - alone, a scatter_add, or an op that goes along lines: a cumsum or a top_k.
+// Stores happen where values are computed: outputs, and assigns to globals in place.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace sinter::compiler {
+
+enum class Role : uint8_t {
+  elementwise,  // a scalar program per element (sources too)
+  copy,         // a view that gets memory of its own, or only renames axes
+  row_reduce,   // folds the columns
+  col_reduce,   // folds the rows
+  contraction,
+  gather,
+  scatter_add,
+  pad,
+  line,  // goes along one axis, element after element
+  assign,
+};
+
+// How a value lies in the domain: for each axis of its type, the domain axis, -1 for size 1.
+using AxisMap = std::vector<int>;
+
+struct KernelOp {
+  const ir::Op* op = nullptr;
+  Role role = Role::elementwise;
+  AxisMap axes;         // of the result (of the assigned value for an assign)
+  uint32_t varies = 0;  // bit i: along domain axis i
+  int phase = 0;
+  bool late = false;
+};
+
+struct KernelForm {
+  ir::Shape domain;  // no axis of size 1; columns last
+  std::vector<KernelOp> ops;
+  // How each value that an elementwise op, reduction or assign reads lies in the domain, whether it
+  // is computed in the kernel or loaded.
+  std::map<ir::ValueId, AxisMap> reads;
+  const ir::Op* root = nullptr;  // the contraction, gather, scatter_add or line op, if there is one
+  int phases = 1;
+  bool row_reduces = false, col_reduces = false;
+
+  int rank() const { return static_cast<int>(domain.size()); }
+  int columns_axis() const { return rank() - 1; }
+  uint32_t full() const { return (1u << rank()) - 1; }
+  uint32_t columns() const { return rank() > 0 ? 1u << columns_axis() : 0; }
+  bool is_full(const KernelOp& k) const {
+    return rank() > 0 && (k.varies & columns()) != 0 && k.varies != columns();
+  }
+  // One thread must run it: it folds the only axis, or there is none.
+  bool serial() const { return rank() == 0 || (rank() == 1 && row_reduces) || scatters(); }
+  bool scatters() const;
+  bool goes_along_lines() const;
+  const KernelOp* find(ir::ValueId value) const;
+};
+
+// Widest row, in elements, that a contraction may hold in registers while it is reduced.
+inline constexpr int64_t max_row_in_registers = 32;
+
+// The form of `ops` (in execution order), or the reason why they are not one kernel.
+struct KernelAnalysis {
+  std::optional<KernelForm> form;
+  std::string reason;
+};
+KernelAnalysis analyze_kernel(const ir::Module& module, const ir::Func& func,
+                              const std::vector<const ir::Op*>& ops);
+// For a kernel op that `fuse` made.
+KernelForm kernel_form(const ir::Module& module, const ir::Func& func, const ir::Op& kernel);
+
+// An operand of some op as elements of a stored buffer: view ops between the two are followed.
+struct BufferAccess {
+  ir::ValueId buffer;     // an argument, a global, or a kernel output
+  ir::Shape dims;         // the shape under which the buffer is indexed, row-major
+  std::vector<int> axes;  // for each of them, the index given by the reader; -1 for 0
+  // For each of them, the index in the buffer is start + step * index of the reader.
+  std::vector<int64_t> starts, steps;
+};
+// `axes` gives the reader's index for each axis of `value`. `stored` tells which values have
+// memory. Nothing if a view in between cannot be followed (then it needs memory of its own).
+using StoredSet = std::set<ir::ValueId>;
+std::optional<BufferAccess> resolve_access(const ir::Func& func,
+                                           const std::vector<const ir::Op*>& defs,
+                                           const StoredSet& stored, ir::ValueId value,
+                                           std::vector<int> axes);
+
+// Whether a view shows the elements of its operand in an order of their own (a transpose, a
+// slice, most reshapes): a kernel can only read that from memory.
+bool moves_elements(const ir::Func& func, const ir::Op& view);
+
+// Whether the op's operands come from memory: a contraction, a gather, a scatter_add, a pad, an op
+// that goes along lines.
+bool reads_memory(const ir::Op& op);
+
+// Whether a reduction folds any axes in any order, as a sum does: attribute `axes`.
+bool is_fold(const ir::Op& op);
+
+// Floating-point operations of the kernel for n rows (a fused multiply-add counts two).
+double kernel_flops(const ir::Func& func, const KernelForm& form, int64_t n);
+
+}  // namespace sinter::compiler

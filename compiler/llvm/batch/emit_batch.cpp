@@ -1,0 +1,351 @@
+// The frame of a kernel with rows in lanes: passes, blocks of rows, and the sums over rows.
+#include "compiler/llvm/batch/emit_batch.h"
+
+#include <algorithm>
+
+#include "compiler/llvm/math/vector_math.h"
+#include "ir/op.h"
+
+namespace sinter::compiler {
+
+using ir::OpKind;
+using ir::ValueId;
+using llvm::BasicBlock;
+using llvm::Value;
+
+BatchEmitter::BatchEmitter(const FunctionContext& context, const ir::Op& kernel)
+    : context_(context),
+      kernel_(kernel),
+      form_(batch_form(context.func, kernel)),
+      uses_(ir::use_counts(context.func)),
+      builder_(context.out.getContext()),
+      entry_(context.out.getContext()) {
+  defs_.resize(context.func.values.size(), nullptr);
+  for (const BatchOp& b : form_.ops) {
+    if (b.role == BatchRole::assign) continue;
+    made_by_[b.op->result] = &b;
+    defs_[static_cast<size_t>(b.op->result.index)] = b.op;
+  }
+}
+
+std::string tail_symbol(const ir::Func& func, const ir::Op& kernel) {
+  return kernel_symbol(func, kernel) + ".tail";
+}
+
+void BatchEmitter::emit() {
+  choose_block();
+  begin_function(kernel_symbol(context_.func, kernel_));
+  if (kernel_.attrs.flag("parallel")) {
+    emit_chunks();
+    end_function();
+    begin_function(tail_symbol(context_.func, kernel_));
+    add_chunks();
+  } else {
+    for (int pass = 0; pass < form_.passes; ++pass) emit_pass(pass);
+  }
+  emit_tail();
+  end_function();
+}
+
+void BatchEmitter::begin_function(const std::string& name) {
+  auto* function = llvm::Function::Create(kernel_type(llvm_context()),
+                                          llvm::GlobalValue::ExternalLinkage, name, context_.out);
+  function->addFnAttr(llvm::Attribute::NoUnwind);
+  buffers_ = function->getArg(0);
+  arena_ = function->getArg(1);
+  n_ = function->getArg(3);
+  tid_ = function->getArg(4);
+  threads_ = function->getArg(5);
+  BasicBlock* entry = BasicBlock::Create(llvm_context(), "entry", function);
+  start_ = BasicBlock::Create(llvm_context(), "start", function);
+  entry_.SetInsertPoint(entry);
+  builder_.SetInsertPoint(start_);
+  begin_row_ = i64(0);
+  end_row_ = n_;
+  scalars_.clear();
+  finished_.clear();
+  bases_.clear();
+}
+
+void BatchEmitter::end_function() {
+  builder_.CreateRetVoid();
+  entry_.CreateBr(start_);
+}
+
+// Where the totals of a chunk lie in the arena.
+Value* BatchEmitter::chunk_at(Value* number) {
+  llvm::Type* element = total_type_->getScalarType();
+  Value* first = builder_.CreateConstGEP1_64(
+      builder_.getInt8Ty(), arena_, static_cast<uint64_t>(kernel_.attrs.integer("partials")));
+  return builder_.CreateGEP(element, first, builder_.CreateMul(number, i64(chunk_totals(form_))));
+}
+
+// This thread's chunks, in order of threads.
+void BatchEmitter::emit_chunks() {
+  const int64_t size = kernel_.attrs.integer("chunk");
+  place_totals(0);
+  hoist_uniforms(0);
+  Value* chunks = builder_.CreateUDiv(builder_.CreateAdd(n_, i64(size - 1)), i64(size));
+  const auto cut = [&](Value* t) {
+    return builder_.CreateUDiv(builder_.CreateMul(chunks, t), threads_);
+  };
+  Value* end = cut(builder_.CreateAdd(tid_, i64(1)));
+  loop(cut(tid_), end, 1, [&](Value* chunk) {
+    begin_row_ = builder_.CreateMul(chunk, i64(size));
+    Value* limit = builder_.CreateAdd(begin_row_, i64(size));
+    end_row_ = builder_.CreateSelect(builder_.CreateICmpSLT(limit, n_), limit, n_);
+    clear_totals(0);
+    emit_rows(0);
+    Value* to = chunk_at(chunk);
+    const int64_t count = (total_counts_.at(0) + lanes_ - 1) / lanes_ * lanes_;
+    loop(i64(0), i64(count), lanes_, [&](Value* first) {
+      std::vector<Value*> rows;
+      llvm::Type* vector = vector_of(total_type_->getScalarType(), lanes_);
+      for (int i = 0; i < lanes_; ++i) {
+        rows.push_back(
+            builder_.CreateLoad(vector, total_row(0, builder_.CreateAdd(first, i64(i)))));
+      }
+      store_pieces(add_across(std::move(rows)),
+                   builder_.CreateGEP(total_type_->getScalarType(), to, first), lanes_);
+    });
+  });
+}
+
+// Adds the totals of all chunks to those of the first one, in order.
+void BatchEmitter::add_chunks() {
+  llvm::Type* element = total_type_->getScalarType();
+  const int64_t size = kernel_.attrs.integer("chunk");
+  Value* chunks = builder_.CreateUDiv(builder_.CreateAdd(n_, i64(size - 1)), i64(size));
+  sums_ = chunk_at(i64(0));
+  const int64_t count = (total_counts_.at(0) + lanes_ - 1) / lanes_ * lanes_;
+  loop(i64(1), chunks, 1, [&](Value* chunk) {
+    Value* from = chunk_at(chunk);
+    loop(i64(0), i64(count), lanes_, [&](Value* i) {
+      Value* at = builder_.CreateGEP(element, sums_, i);
+      Value* x = load_pieces(element, builder_.CreateGEP(element, from, i), lanes_);
+      store_pieces(builder_.CreateFAdd(load_pieces(element, at, lanes_), x), at, lanes_);
+    });
+  });
+  finish_totals(0);
+}
+
+// The vectors of a block share the loads of parameters and totals.
+void BatchEmitter::choose_block() {
+  bool wide = false;
+  for (const BatchOp& b : form_.ops) {
+    for (ValueId v : b.op->operands) wide |= type(v).dtype == DType::f64;
+    if (b.op->result.valid()) wide |= type(b.op->result).dtype == DType::f64;
+  }
+  lanes_ = context_.target.lanes(wide ? 8 : 4);
+  total_type_ = vector_of(wide ? builder_.getDoubleTy() : builder_.getFloatTy(), lanes_);
+  if (kernel_.attrs.flag("parallel")) {  // then all totals have one type
+    for (const BatchOp& b : form_.ops) {
+      if (b.role != BatchRole::total) continue;
+      total_type_ = vector_of(element_type(llvm_context(), type(b.op->result).dtype), lanes_);
+    }
+  }
+  block_ = 4;
+}
+
+bool BatchEmitter::is_result(ValueId v) const {
+  const auto& results = context_.func.results;
+  return std::find(results.begin(), results.end(), v) != results.end();
+}
+
+std::vector<BatchEmitter::Root> BatchEmitter::roots_of(int pass) const {
+  const ir::Func& func = context_.func;
+  std::vector<Root> roots;
+  for (const BatchOp& b : form_.ops) {
+    if (b.pass != pass || b.role != BatchRole::total) continue;
+    const ir::Op& op = *b.op;
+    const int64_t count = elements(type(op.result));
+    for (int64_t j = 0; j < count; ++j) {
+      int64_t order = 0;
+      if (op.kind == OpKind::contraction) {
+        const auto [a, b_element] = contracted_elements(func, op, j).front();
+        const bool left = elements(type(op.operands[0])) >= elements(type(op.operands[1]));
+        order = left ? a : b_element;
+      } else {
+        order = folded_elements(func, op, j).front();
+      }
+      roots.push_back({&b, j, order});
+    }
+  }
+  std::stable_sort(roots.begin(), roots.end(),
+                   [](const Root& a, const Root& b) { return a.order < b.order; });
+  for (const BatchOp& b : form_.ops) {
+    if (b.pass == pass && b.role == BatchRole::row && is_result(b.op->result)) {
+      roots.push_back({&b, 0, 0});
+    }
+  }
+  return roots;
+}
+
+// Totals of one element come first, so that they are added up across together.
+void BatchEmitter::place_totals(int pass) {
+  int64_t next = 0;
+  for (const bool single : {true, false}) {
+    for (const BatchOp& b : form_.ops) {
+      if (b.role != BatchRole::total || b.pass != pass) continue;
+      const int64_t count = elements(type(b.op->result));
+      if ((count == 1) != single) continue;
+      totals_[b.op->result] = {pass, next};
+      next += count;
+    }
+  }
+  total_counts_[pass] = next;
+  // Whole vectors of elements are added up across.
+  auto* rows = entry_.CreateAlloca(total_type_, i64((next / lanes_ + 1) * lanes_));
+  rows->setAlignment(llvm::Align(64));
+  accumulators_[pass] = rows;
+}
+
+void BatchEmitter::clear_totals(int pass) {
+  const int64_t count = kernel_.attrs.flag("parallel")
+                            ? (total_counts_.at(pass) / lanes_ + 1) * lanes_
+                            : total_counts_.at(pass);
+  Value* zero = llvm::Constant::getNullValue(total_type_);
+  const auto clear = [&](Value* i) { builder_.CreateStore(zero, total_row(pass, i)); };
+  constexpr int64_t straight = 64;
+  if (count <= straight) {
+    for (int64_t i = 0; i < count; ++i) clear(i64(i));
+  } else {
+    loop(i64(0), i64(count), 1, clear);
+  }
+}
+
+void BatchEmitter::emit_pass(int pass) {
+  place_totals(pass);
+  clear_totals(pass);
+  hoist_uniforms(pass);
+  emit_rows(pass);
+  finish_totals(pass);
+}
+
+// Rows begin_row_ to end_row_.
+void BatchEmitter::emit_rows(int pass) {
+  if (form_.loops) {
+    emit_stages(pass);
+    return;
+  }
+  const std::vector<Root> roots = roots_of(pass);
+  const int64_t rows = int64_t{block_} * lanes_;
+  Value* left =
+      loop(begin_row_, end_row_, rows, [&](Value* row) { block(roots, block_, row, nullptr); });
+  // What is left, vector by vector under a mask.
+  Value* end = builder_.CreateAdd(end_row_, i64(lanes_ - 1));
+  loop(left, end, lanes_, [&](Value* row) {
+    std::vector<llvm::Constant*> numbers;
+    for (int i = 0; i < lanes_; ++i) numbers.push_back(builder_.getInt32(static_cast<uint32_t>(i)));
+    Value* count = builder_.CreateTrunc(builder_.CreateSub(end_row_, row), builder_.getInt32Ty());
+    block(roots, 1, row, builder_.CreateICmpSLT(llvm::ConstantVector::get(numbers), splat(count)));
+  });
+}
+
+void BatchEmitter::block(const std::vector<Root>& roots, int vectors, Value* row, Value* mask) {
+  vectors_ = vectors;
+  first_row_ = row;
+  mask_ = mask;
+  rows_.clear();
+  repeated_.clear();
+  for (const Root& root : roots) {
+    if (root.op->role == BatchRole::total) {
+      accumulate(root);
+    } else {
+      store_rows(root.op->op->result);
+    }
+  }
+}
+
+// Adds what the block contributes to one element of a total.
+void BatchEmitter::accumulate(const Root& root) {
+  const ir::Op& op = *root.op->op;
+  const auto [pass, first] = totals_.at(op.result);
+  llvm::Type* vector = vector_of(element_type(llvm_context(), type(op.result).dtype), lanes_);
+  Value* at = total_row(pass, i64(first + root.element));
+  std::vector<std::pair<Value*, Value*>> terms;  // products, or a value and null
+  if (op.kind == OpKind::contraction) {
+    for (const auto& [a, b] : contracted_elements(context_.func, op, root.element)) {
+      const Lanes left = lanes_of(op.operands[0], a), right = lanes_of(op.operands[1], b);
+      for (size_t v = 0; v < left.size(); ++v) terms.emplace_back(left[v], right[v]);
+    }
+  } else {
+    for (const int64_t j : folded_elements(context_.func, op, root.element)) {
+      for (Value* x : lanes_of(op.operands[0], j)) terms.emplace_back(x, nullptr);
+    }
+  }
+  Value* total = builder_.CreateLoad(vector, at);
+  for (const auto& [a, b] : terms) {
+    Value* sum = b ? fma(a, b, total) : builder_.CreateFAdd(total, a);
+    // The choice stands last, so that it can be the mask of the addition.
+    total = mask_ ? builder_.CreateSelect(mask_, sum, total) : sum;
+  }
+  builder_.CreateStore(total, at);
+}
+
+// Where the lanes of a total's element lie.
+Value* BatchEmitter::total_row(int pass, Value* number) {
+  return builder_.CreateGEP(total_type_, accumulators_.at(pass), number);
+}
+
+// Runs body for begin, begin + step, ... while a whole step fits; returns the first that is left.
+Value* BatchEmitter::loop(Value* begin, Value* end, int64_t step,
+                          const std::function<void(Value*)>& body) {
+  llvm::Function* function = builder_.GetInsertBlock()->getParent();
+  BasicBlock* before = builder_.GetInsertBlock();
+  BasicBlock* inside = BasicBlock::Create(llvm_context(), "rows", function);
+  BasicBlock* after = BasicBlock::Create(llvm_context(), "after", function);
+  Value* enter = builder_.CreateICmpSLE(builder_.CreateAdd(begin, i64(step)), end);
+  builder_.CreateCondBr(enter, inside, after);
+  builder_.SetInsertPoint(inside);
+  auto* i = builder_.CreatePHI(builder_.getInt64Ty(), 2);
+  i->addIncoming(begin, before);
+  body(i);
+  Value* next = builder_.CreateAdd(i, i64(step));
+  Value* again = builder_.CreateICmpSLE(builder_.CreateAdd(next, i64(step)), end);
+  BasicBlock* latch = builder_.GetInsertBlock();
+  builder_.CreateCondBr(again, inside, after);
+  i->addIncoming(next, latch);
+  builder_.SetInsertPoint(after);
+  auto* out = builder_.CreatePHI(builder_.getInt64Ty(), 2);
+  out->addIncoming(begin, before);
+  out->addIncoming(next, latch);
+  return out;
+}
+
+// ---- Small pieces of IR ------------------------------------------------------------------------
+
+llvm::Type* BatchEmitter::vector_of(llvm::Type* element, int lanes) const {
+  return llvm::FixedVectorType::get(element, static_cast<unsigned>(lanes));
+}
+
+Value* BatchEmitter::fma(Value* a, Value* x, Value* c) {
+  return emit_fma(builder_, context_.target.fma, a, x, c);
+}
+
+Value* BatchEmitter::slot_base(int slot) {
+  Value*& base = bases_[slot];
+  if (!base) {
+    llvm::Type* pointer = entry_.getPtrTy();
+    base = entry_.CreateLoad(
+        pointer, entry_.CreateConstGEP1_64(pointer, buffers_, static_cast<uint64_t>(slot)));
+  }
+  return base;
+}
+
+Value* BatchEmitter::base_of(ValueId v) { return slot_base(context_.slot(v)); }
+
+// The address `elements` elements behind `base`.
+Value* BatchEmitter::offset(Value* base, DType dtype, Value* elements) {
+  return builder_.CreateGEP(memory_type(llvm_context(), dtype), base, elements);
+}
+
+const ir::ScalarProgram& BatchEmitter::program(const ir::Op& op) {
+  const auto it = programs_.find(&op);
+  if (it != programs_.end()) return it->second;
+  std::vector<DType> dtypes;
+  for (ValueId v : op.operands) dtypes.push_back(type(v).dtype);
+  return programs_[&op] = ir::scalar_program(op, dtypes, type(op.result).dtype);
+}
+
+}  // namespace sinter::compiler

@@ -1,0 +1,66 @@
+// A net whose layers are narrower than a vector trains in one pass over the batch with rows in
+// lanes: all ops of the function become one kernel. What is too wide or has no such form is left to
+// `fuse`, with the reason as a note.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "compiler/forms/batch_form.h"
+#include "compiler/passes/passes.h"
+#include "ir/op.h"
+
+namespace sinter::compiler {
+
+using ir::Func;
+using ir::Module;
+using ir::Op;
+using ir::OpKind;
+using ir::ValueId;
+
+namespace {
+
+void fuse_batch(Func& func) {
+  std::vector<const Op*> ops;
+  for (const Op& op : func.body) {
+    if (op.kind == OpKind::kernel) return;
+    ops.push_back(&op);
+  }
+  const bool follows_batch = std::any_of(ops.begin(), ops.end(), [&](const Op* op) {
+    return std::any_of(op->operands.begin(), op->operands.end(),
+                       [&](ValueId v) { return func.type(v).follows_batch(); });
+  });
+  if (!follows_batch) return;
+  const BatchAnalysis analysis = analyze_batch(func, ops);
+  if (!analysis.form) {
+    func.body.front().notes.push_back(
+        fmt::format("not one kernel with the batch in lanes: {}", analysis.reason));
+    return;
+  }
+  Op kernel{.kind = OpKind::kernel, .operands = {}};
+  kernel.attrs = ir::complete_attrs(
+      OpKind::kernel, {{"name", std::string("k0_pass")}, {"lanes", std::string("batch")}});
+  for (const Op& op : func.body) {
+    if (!kernel.loc.known()) kernel.loc = op.loc;
+    if (op.result.valid() &&
+        std::find(func.results.begin(), func.results.end(), op.result) != func.results.end()) {
+      kernel.outputs.push_back(op.result);
+    }
+  }
+  if (analysis.form->passes > 1) {
+    kernel.notes.push_back(fmt::format("{} passes over the batch: rows wait for sums over all rows",
+                                       analysis.form->passes));
+  }
+  kernel.body = std::move(func.body);
+  func.body.clear();
+  func.body.push_back(std::move(kernel));
+}
+
+}  // namespace
+
+void fuse_batch(Module& module, const Options&) {
+  for (Func& func : module.funcs) fuse_batch(func);
+}
+
+}  // namespace sinter::compiler
