@@ -21,26 +21,28 @@ FusionGroups::FusionGroups(const ir::Module& module, ir::Func& func)
   }
   for (const Op& op : recorded_) {
     if (op.result.valid() && free_ops_.belong_to_readers(op.result)) continue;
-    add_group(op, true);
-    const int g = size() - 1;
-    if (copies_a_view(g) && !is_kernel(g)) {
-      // A value beside a view of it may run along two axes of a loop: %x[n] < %x[n, 1].
+    add_group(op, Views::inside, Sharing::all_operands);
+    const auto again = [&](Views views, Sharing sharing) {
+      if (!copies_a_view(size() - 1) || is_kernel(size() - 1)) return;
       drop_group();
-      add_group(op, false);
-    }
+      add_group(op, views, sharing);
+    };
+    // A value beside a view of it may run along two axes of a loop: %x[n] < %x[n, 1].
+    again(Views::inside, Sharing::none);
+    again(Views::of_copies, Sharing::none);
   }
   index_readers();
 }
 
-// The group of `op` with copies of the free ops that it reads. Without views, those of memory stay
-// at the top level.
-void FusionGroups::add_group(const Op& op, bool views) {
+// The group of `op` with copies of the free ops that it reads.
+void FusionGroups::add_group(const Op& op, Views views, Sharing sharing) {
   groups_.emplace_back();
   Copies copies;
   Op own = op;
   if (!reads_memory(op) && !moves_elements(func_, op)) {
     for (ValueId& v : own.operands) {
-      if (views || !views_memory(v)) v = private_copy(v, copies);
+      if (sharing == Sharing::none) copies.clear();
+      if (views == Views::inside || !views_memory(v)) v = private_copy(v, copies);
     }
   }
   add(std::move(own));
@@ -74,6 +76,12 @@ bool FusionGroups::copies_a_view(int g) const {
 bool FusionGroups::is_kernel(int g) const {
   std::vector<const Op*> list;
   for (int position : positions(g)) list.push_back(&op(position));
+  return analyze_kernel(module_, func_, list).form.has_value();
+}
+
+bool FusionGroups::is_kernel(const std::vector<Op>& body) const {
+  std::vector<const Op*> list;
+  for (const Op& op : body) list.push_back(&op);
   return analyze_kernel(module_, func_, list).form.has_value();
 }
 

@@ -6,9 +6,8 @@
 //     sources (constant, iota, extent), the views, and the scalar arithmetic on entry values that
 //     it needs. So no kernel waits for `1 - beta1`, and no memory holds it.
 //  2. A group may only read memory that is written before it runs: groups form an acyclic graph
-//  over
-//     three kinds of edges: value computed -> value read, and global read -> global assigned, since
-//     assigns happen in place and `@w` means the value on entry everywhere.
+//     over two kinds of edges: value computed -> value read, and global read -> global assigned,
+//     since assigns happen in place and `@w` means the value on entry everywhere.
 //  3. Positions (numbers of ops) keep the recorded order inside every kernel.
 #pragma once
 
@@ -59,6 +58,9 @@ class FusionGroups {
   // Whether some op reads `v` from memory, fused or not.
   bool read_from_memory(ir::ValueId v) const;
 
+  // Whether one loop nest runs these ops.
+  bool is_kernel(const std::vector<ir::Op>& body) const;
+
   // Merges group `a` into `b`, which reads it; leaves the reason in `why` if they stay apart.
   bool merge(int a, int b, std::string& why);
 
@@ -69,7 +71,12 @@ class FusionGroups {
 
   bool entry(ValueId v) const { return func_[v].def != ir::ValueDef::op; }
 
-  void add_group(const Op& op, bool views);
+  // Which views a group has copies of: all, or those that do not lead to memory.
+  enum class Views { inside, of_copies };
+  // Whether operands that come from one free op share its copy.
+  enum class Sharing { all_operands, none };
+
+  void add_group(const Op& op, Views views, Sharing sharing);
   void drop_group();
   bool views_memory(ValueId v) const;
   bool copies_a_view(int g) const;

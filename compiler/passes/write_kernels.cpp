@@ -66,18 +66,10 @@ class KernelWriter {
 
   void write(int g) {
     Op kernel{.kind = OpKind::kernel, .operands = {}};
-    std::map<ValueId, ValueId> merged;
-    for (int position : groups_.positions(g)) {
-      Op op = groups_.op(position);
-      for (ValueId& v : op.operands) {
-        if (const auto it = merged.find(v); it != merged.end()) v = it->second;
-        write_views(v);
-      }
-      if (const Op* same = twin(kernel.body, op)) {
-        merged[op.result] = same->result;
-        continue;
-      }
-      kernel.body.push_back(std::move(op));
+    kernel.body = body(g, true);
+    // A copy that two ops share runs along the axes of both, which may be too many.
+    if (kernel.body.size() < groups_.positions(g).size() && !groups_.is_kernel(kernel.body)) {
+      kernel.body = body(g, false);
     }
     for (const Op& op : kernel.body) {
       if (op.result.valid() && groups_.read_outside(op.result, g)) {
@@ -86,6 +78,24 @@ class KernelWriter {
     }
     describe(kernel, g);
     func_.body.push_back(std::move(kernel));
+  }
+
+  std::vector<Op> body(int g, bool merge_twins) {
+    std::vector<Op> out;
+    std::map<ValueId, ValueId> merged;
+    for (int position : groups_.positions(g)) {
+      Op op = groups_.op(position);
+      for (ValueId& v : op.operands) {
+        if (const auto it = merged.find(v); it != merged.end()) v = it->second;
+        write_views(v);
+      }
+      if (const Op* same = merge_twins ? twin(out, op) : nullptr) {
+        merged[op.result] = same->result;
+        continue;
+      }
+      out.push_back(std::move(op));
+    }
+    return out;
   }
 
   // An op of the kernel that computes the same: copies of one free op.

@@ -267,8 +267,11 @@ void BatchEmitter::tile_product(const ir::Op& op, int features) {
       }
     }
   }
-  Value* base =
-      offset(uniform_base(factor), dtype, builder_.CreateMul(feature_, i64(strides.by_result)));
+  // A factor of one element may have been computed and lie in no memory.
+  Value* single = elements(type(factor)) == 1 ? splat(uniform_element(factor, 0)) : nullptr;
+  Value* base = single ? nullptr
+                       : offset(uniform_base(factor), dtype,
+                                builder_.CreateMul(feature_, i64(strides.by_result)));
   const int64_t unroll = depth % 4 == 0 ? 4 : depth % 2 == 0 ? 2 : 1;
   counted_loop(depth, unroll, sums, [&](Value* k, Lanes& carried) {
     for (int64_t step = 0; step < unroll; ++step) {
@@ -280,7 +283,8 @@ void BatchEmitter::tile_product(const ir::Op& op, int features) {
       Value* column = builder_.CreateMul(at, i64(strides.by_depth));
       for (int f = 0; f < features; ++f) {
         Value* where = builder_.CreateAdd(column, i64(f * strides.by_result));
-        Value* w = splat(builder_.CreateLoad(element, offset(base, dtype, where)));
+        Value* w =
+            single ? single : splat(builder_.CreateLoad(element, offset(base, dtype, where)));
         for (int i = 0; i < block_; ++i) {
           Value*& sum = carried[static_cast<size_t>(f * block_ + i)];
           sum = fma(w, x[static_cast<size_t>(i)], sum);

@@ -28,8 +28,12 @@ Value* BatchEmitter::uniform_element(ValueId v, int64_t j) {
   const ir::Op& op = *made->second->op;
   if (made->second->role == BatchRole::total) {
     const DType dtype = type(v).dtype;
+    const auto finished = finished_.find(v);
+    if (finished == finished_.end()) {  // a total of the last pass, in the tail
+      return builder_.CreateExtractElement(total_rows(v, i64(j), 1), uint64_t{0});
+    }
     return builder_.CreateLoad(element_type(llvm_context(), dtype),
-                               offset(finished_.at(v), dtype, i64(j)));
+                               offset(finished->second, dtype, i64(j)));
   }
   if (def(op).is(ir::Trait::view)) {
     return uniform_element(op.operands[0], operand_element(context_.func, op, 0, j));

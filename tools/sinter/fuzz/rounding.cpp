@@ -75,13 +75,17 @@ class Perturbation {
     const double scale = roundings(result) * unit_roundoff(type.dtype);
     // Every other op keeps more bits than its type has, as a product does that a sum takes in.
     const bool on_grid = type.dtype == DType::f32 && random_.chance(50);
+    // Every other op moves all elements alike, as roundings of equal elements are equal.
+    const bool alike = random_.chance(50);
+    const double common = 2 * random_.unit() - 1;
     for (size_t i = 0; i < result.f.size(); ++i) {
       double& v = result.f[i];
-      if (overflows[i]) v = std::numeric_limits<double>::quiet_NaN();
+      if (overflows[i] && random_.chance(50)) v = std::numeric_limits<double>::quiet_NaN();
       if (!std::isfinite(v)) continue;
       const double size = std::isfinite(sizes[i]) ? sizes[i] : std::abs(v);
       if (exact_where_it_fits && fits(v, size)) continue;
-      v = in_range(v + (2 * random_.unit() - 1) * scale * size, type.dtype);
+      const double move = alike ? common : 2 * random_.unit() - 1;
+      v = in_range(v + move * scale * size, type.dtype);
       if (on_grid) v = static_cast<float>(v);
     }
   }
