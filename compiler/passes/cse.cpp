@@ -17,6 +17,9 @@ using namespace ir;
 
 uint64_t mix(uint64_t hash, uint64_t word) { return hash_bytes(&word, sizeof word, hash); }
 
+// Numbers are compared by bits: -0 is not 0, and a NaN is itself.
+uint64_t bits_of(double v) { return std::bit_cast<uint64_t>(v); }
+
 uint64_t hash_shape(const Shape& shape, uint64_t hash) {
   for (const Dim& d : shape) hash = mix(hash, static_cast<uint64_t>(d.scale) * 2 + d.batch);
   return mix(hash, shape.size());
@@ -25,7 +28,7 @@ uint64_t hash_shape(const Shape& shape, uint64_t hash) {
 uint64_t hash_attr(const AttrValue& value, uint64_t hash) {
   const auto visit = [&]<class T>(const T& v) {
     if constexpr (std::is_same_v<T, double>)
-      return mix(hash, std::bit_cast<uint64_t>(v));
+      return mix(hash, bits_of(v));
     else if constexpr (std::is_same_v<T, std::string>)
       return hash_bytes(v.data(), v.size(), hash);
     else if constexpr (std::is_same_v<T, Shape>)
@@ -38,10 +41,9 @@ uint64_t hash_attr(const AttrValue& value, uint64_t hash) {
   return std::visit(visit, value);
 }
 
-// By bits: -0 is not 0, and a NaN is itself.
 bool same_attr(const AttrValue& a, const AttrValue& b) {
   const double *x = std::get_if<double>(&a), *y = std::get_if<double>(&b);
-  if (x && y) return std::bit_cast<uint64_t>(*x) == std::bit_cast<uint64_t>(*y);
+  if (x && y) return bits_of(*x) == bits_of(*y);
   return a == b;
 }
 
@@ -104,7 +106,7 @@ class ValueNumbering {
     if (def(op).is(Trait::commutative)) std::sort(key.operands.begin(), key.operands.end());
     uint64_t hash = mix(fnv64_basis, static_cast<uint64_t>(op.kind));
     for (ValueId v : key.operands) hash = mix(hash, static_cast<uint64_t>(v.index));
-    for (const Attr& attr : op.attrs.list()) hash = hash_attr(attr.value, hash);
+    for (const Attr& attr : key.attrs.list()) hash = hash_attr(attr.value, hash);
     key.hash = hash_shape(key.type.shape, mix(hash, static_cast<uint64_t>(key.type.dtype)));
     return key;
   }

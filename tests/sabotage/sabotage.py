@@ -130,7 +130,10 @@ class Campaign:
         if code:
             raise RuntimeError(f"{fault.name} does not compile:\n{text}")
         original = compile_command_object(self.commands[fault.file])
+        library = library_of(original)
         for program, arguments in self.programs:
+            if original not in self.links[program] and library not in self.links[program]:
+                continue  # this program holds none of it
             binary = os.path.join(folder, program)
             if not os.path.exists(binary):
                 link = [output if part == original else part for part in self.links[program]]
@@ -152,6 +155,12 @@ class Campaign:
 def compile_command_object(command):
     words = shlex.split(command)
     return words[words.index("-o") + 1]
+
+
+def library_of(object_file):
+    """The archive that holds an object, by the names that CMake gives them."""
+    target = object_file.split("/CMakeFiles/")[1].split(".dir/")[0]
+    return f"lib/lib{target}.a"
 
 
 def first_finding(text, code):
