@@ -25,11 +25,14 @@ bool KernelForm::goes_along_lines() const {
   return root && (root->kind == OpKind::cumsum || root->kind == OpKind::top_k);
 }
 
+void KernelForm::add(KernelOp op) {
+  if (op.op->result.valid()) made_at_.emplace(op.op->result.index, ops.size());
+  ops.push_back(std::move(op));
+}
+
 const KernelOp* KernelForm::find(ValueId value) const {
-  for (const KernelOp& k : ops) {
-    if (k.op->result == value && k.role != Role::assign) return &k;
-  }
-  return nullptr;
+  const auto it = made_at_.find(value.index);
+  return it == made_at_.end() ? nullptr : &ops[it->second];
 }
 
 namespace {
@@ -274,7 +277,7 @@ class Analyzer {
     }
     if (k.role == Role::row_reduce && !place_reduction(op, k)) return false;
     form_.phases = std::max(form_.phases, k.phase + 1);
-    form_.ops.push_back(std::move(k));
+    form_.add(std::move(k));
     return true;
   }
 

@@ -18,6 +18,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "ir/graph.h"
@@ -70,7 +71,12 @@ struct KernelForm {
   bool serial() const { return rank() == 0 || (rank() == 1 && row_reduces) || scatters(); }
   bool scatters() const;
   bool goes_along_lines() const;
+  // Ops come in by add() only: find() looks them up by their results.
+  void add(KernelOp op);
   const KernelOp* find(ir::ValueId value) const;
+
+ private:
+  std::unordered_map<int32_t, size_t> made_at_;  // by the index of the result
 };
 
 // Widest row, in elements, that a contraction may hold in registers while it is reduced.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "compiler/forms/kernel.h"
 #include "ir/op.h"
 
@@ -32,6 +34,7 @@ FusionGroups::FusionGroups(const ir::Module& module, ir::Func& func)
     again(Views::of_copies, Sharing::none);
   }
   index_readers();
+  index_groups();
 }
 
 // The group of `op` with copies of the free ops that it reads.
@@ -146,13 +149,36 @@ std::set<int> FusionGroups::data_predecessors(int g) const {
   return out;
 }
 
-std::set<int> FusionGroups::predecessors(int g) const {
-  std::set<int> out = data_predecessors(g);
-  for (int position : positions(g)) {
-    if (op(position).kind == OpKind::assign) out.merge(readers_of_global(op(position).operands[0]));
+void FusionGroups::index_groups() {
+  before_.resize(groups_.size());
+  after_.resize(groups_.size());
+  for (int g = 0; g < size(); ++g) {
+    std::set<int>& before = before_[static_cast<size_t>(g)];
+    before = data_predecessors(g);
+    for (int position : positions(g)) {
+      const Op& own = op(position);
+      if (own.kind == OpKind::assign) before.merge(readers_of_global(own.operands[0]));
+    }
+    before.erase(g);
+    for (int p : before) after_[static_cast<size_t>(p)].insert(g);
   }
-  out.erase(g);
-  return out;
+}
+
+// Group `b` stands where `a` stood.
+void FusionGroups::take_over_edges(int a, int b) {
+  const auto move = [&](std::vector<std::set<int>>& to, std::vector<std::set<int>>& back) {
+    std::set<int>& own = to[static_cast<size_t>(b)];
+    for (int g : to[static_cast<size_t>(a)]) {
+      back[static_cast<size_t>(g)].erase(a);
+      if (g == b) continue;
+      back[static_cast<size_t>(g)].insert(b);
+      own.insert(g);
+    }
+    own.erase(a);
+    to[static_cast<size_t>(a)].clear();
+  };
+  move(before_, after_);
+  move(after_, before_);
 }
 
 std::set<int> FusionGroups::readers_of_global(ValueId global) const {
@@ -198,7 +224,7 @@ bool FusionGroups::read_from_memory(ValueId v) const {
 // Whether `to` can be reached backwards from `from` by a way of more than one step, or at all.
 bool FusionGroups::reaches(int from, int to, bool skip_direct) const {
   std::vector<int> todo;
-  std::set<int> seen;
+  std::vector<bool> seen(groups_.size(), false);
   for (int p : predecessors(from)) {
     if (!(skip_direct && p == to)) todo.push_back(p);
   }
@@ -206,16 +232,29 @@ bool FusionGroups::reaches(int from, int to, bool skip_direct) const {
     const int g = todo.back();
     todo.pop_back();
     if (g == to) return true;
-    if (!seen.insert(g).second) continue;
-    for (int p : predecessors(g)) todo.push_back(p);
+    if (seen[static_cast<size_t>(g)]) continue;
+    seen[static_cast<size_t>(g)] = true;
+    todo.insert(todo.end(), predecessors(g).begin(), predecessors(g).end());
   }
   return false;
 }
 
 // ---- Merging -----------------------------------------------------------------------------------
 
+namespace {
+
+// By then its arithmetic takes far longer than what it reads and writes, while the time to analyse
+// and to compile it grows faster than its size.
+constexpr size_t most_ops_of_a_kernel = 128;
+
+}  // namespace
+
 bool FusionGroups::merge(int a, int b, std::string& why) {
   std::set<int>&from = groups_[static_cast<size_t>(a)], &into = groups_[static_cast<size_t>(b)];
+  if (from.size() + into.size() > most_ops_of_a_kernel) {
+    why = fmt::format("the kernel would have more than {} ops", most_ops_of_a_kernel);
+    return false;
+  }
   std::set<int> both = from;
   both.insert(into.begin(), into.end());
   std::vector<const Op*> list;
@@ -240,6 +279,7 @@ bool FusionGroups::merge(int a, int b, std::string& why) {
   for (int position : from) group_of_[static_cast<size_t>(position)] = b;
   from.clear();
   into = std::move(both);
+  take_over_edges(a, b);
   return true;
 }
 

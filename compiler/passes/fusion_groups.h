@@ -48,7 +48,7 @@ class FusionGroups {
   bool is_copy(ir::ValueId v) const { return copies_.count(v) > 0; }
 
   // Groups that must run before `g`, and those of them that compute what it reads.
-  std::set<int> predecessors(int g) const;
+  const std::set<int>& predecessors(int g) const { return before_[static_cast<size_t>(g)]; }
   std::set<int> data_predecessors(int g) const;
   std::set<int> readers_of(int g) const;
   // Whether a group other than `g`, or a result of the function, reads `v`, which `g` computes.
@@ -84,6 +84,8 @@ class FusionGroups {
   int add(Op op);
   ValueId private_copy(ValueId v, Copies& copies);
   void index_readers();
+  void index_groups();
+  void take_over_edges(int a, int b);
 
   std::set<int> readers_of_global(ValueId global) const;
   bool reaches(int from, int to, bool skip_direct) const;
@@ -101,6 +103,8 @@ class FusionGroups {
   std::map<ValueId, int> made_at_;
   std::set<ValueId> copies_;
   std::map<ValueId, std::vector<int>> readers_;  // behind views; an assigned global is not read
+  // By group: those that must run before it, and those that must run after it.
+  std::vector<std::set<int>> before_, after_;
 };
 
 }  // namespace sinter::compiler

@@ -385,6 +385,24 @@ TEST_CASE("the time of passes grows with the module, not with its square") {
   CHECK(large < 80 * small);
 }
 
+TEST_CASE("a long chain becomes kernels of a bounded size, each with the reason for its end") {
+  std::string text = "func @chain(%v0: f32[n, 64]) {\n";
+  for (int i = 1; i <= 300; ++i) text += fmt::format("  %v{} = sin %v{} : f32[n, 64]\n", i, i - 1);
+  ir::Module module = ir::parse(text + "  return %v300\n}\n");
+  run(module, {"fuse"});
+  size_t ops = 0, apart = 0;
+  for (const ir::Op& kernel : module.funcs[0].body) {
+    CHECK(kernel.body.size() <= 128);
+    ops += kernel.body.size();
+    for (const std::string& note : kernel.notes) {
+      apart += note.find("the kernel would have more than 128 ops") != std::string::npos;
+    }
+  }
+  CHECK(ops == 300);
+  CHECK(module.funcs[0].body.size() >= 3);
+  CHECK(apart == module.funcs[0].body.size() - 1);
+}
+
 TEST_CASE("options come from the environment") {
   SECTION("none set") {
     const Options options = Options::from_environment();
