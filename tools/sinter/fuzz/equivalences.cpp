@@ -1,5 +1,6 @@
 #include "tools/sinter/fuzz/equivalences.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -21,7 +22,14 @@ std::optional<Trial> make_side(uint64_t seed, const Law& law, bool left) {
     const std::optional<Operands> operands = law.pick(g);
     if (!operands || !g.settle()) throw DoesNotFit();
     const size_t mark = g.pool().size();
-    const ir::ValueId result = (left ? law.left : law.right)(*operands).id();
+    ir::Expr side = (left ? law.left : law.right)(*operands);
+    // A side that is an operand becomes a value of its own, as the other side is: a gradient by the
+    // operand would take in what else reads it.
+    const auto is_side = [&](const ir::Expr& x) { return x.id() == side.id(); };
+    if (std::any_of(operands->begin(), operands->end(), is_side)) {
+      side = side.builder().apply(ir::OpKind::reshape, {side}, {}, side.type());
+    }
+    const ir::ValueId result = side.id();
     if (!g.settle()) throw DoesNotFit();
     g.forget_since(mark, result);
     return {result};
