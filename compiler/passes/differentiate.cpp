@@ -122,8 +122,13 @@ class LossGradients {
     }
   }
 
+  bool has_name(ValueId v) const {
+    return func_[v].def == ValueDef::global || !func_[v].name.empty();
+  }
+
   std::string describe(ValueId v) const {
-    std::string text = fmt::format("{} : {}", label(module_, func_, v), to_string(func_.type(v)));
+    std::string text = fmt::format("{} : {}", has_name(v) ? label(module_, func_, v) : "a value",
+                                   to_string(func_.type(v)));
     for (const Op& op : before_) {
       if (op.result == v && op.loc.known()) text += "  from " + op.loc.source().to_string();
     }
@@ -159,7 +164,7 @@ class LossGradients {
     throw error.help(
         fmt::format("use {} in floating-point arithmetic that leads to the loss, or do "
                     "not ask for its gradient",
-                    name));
+                    has_name(wrt) ? name : "it"));
   }
 
   // Where `wrt` reaches the loss at all, the first op on its way whose result is not floating.

@@ -10,9 +10,13 @@ const OpDef op_gradient = {
     .operands = 2,
     .infer = [](const InferArgs& in) {
       const Type &loss = in.operands[0], &x = in.operands[1];
-      if (!loss.is_scalar() || !is_float(loss.dtype)) {
+      if (!loss.is_scalar()) {
         throw Error(fmt::format("only a scalar has a gradient, not {}", to_string(loss)))
             .help("reduce it first, as in mean(loss)");
+      }
+      if (!is_float(loss.dtype)) {
+        throw Error(fmt::format("a loss of dtype {} has no gradient", dtype_name(loss.dtype)))
+            .help("compute the loss in floating point: the way through a cast has no derivative");
       }
       if (!is_float(x.dtype)) {
         throw Error(fmt::format("no derivative with respect to {} exists", to_string(x)))

@@ -135,6 +135,28 @@ TEST_CASE("gradients that do not exist", "[errors]") {
   check("gradient_wrt_labels", true, [&] { grad(sum(exp(x)), Tensor::of<int64_t>({1, 2, 3})); });
 }
 
+TEST_CASE("a gradient of whole numbers", "[errors]") {
+  const Tensor counts = Tensor::of<int64_t>({1, 2, 3});
+  check("gradient_of_integers", true, [&] { grad(sum(counts), counts); });
+  check("gradient_of_integer_loss", true, [&] {
+    const Tensor x = ones({3});
+    grad(sum(cast(x, DType::i64)), x);
+  });
+}
+
+TEST_CASE("a gradient of what the loss does not depend on, in a step", "[errors]") {
+  check("gradient_unreachable_in_step", true, [] {
+    Net net(3, 4, 1);
+    step(
+        net,
+        [&](Value p, Value y) {
+          const Value other = exp(y);
+          return mse_loss(p, y) + sum(grad(mean(p), other));
+        },
+        ones({2, 3}), ones({2, 1}));
+  });
+}
+
 TEST_CASE("nothing to train", "[errors]") {
   check("all_frozen", true, [] {
     Net net(1, 10, 1);
