@@ -432,7 +432,7 @@ std::optional<BufferAccess> resolve_access(const Func& func, const std::vector<c
       const auto i = static_cast<size_t>(op->attrs.integer("axis"));
       const int64_t step = op->attrs.integer("step");
       next_starts[i] = op->attrs.integer("start") + step * starts[i];
-      next_steps[i] = step * steps[i];
+      next_steps[i] = here[i].is_one() ? 1 : step * steps[i];  // any step goes with one element
     } else {
       std::vector<std::pair<int, int>> pairs;
       if (match_non_unit(there, here, pairs)) {

@@ -17,8 +17,12 @@ void check_span(std::string_view name, const Type& part, const Type& whole, cons
   bool fits = part.rank() == whole.rank() && !part.shape[at].batch;
   if (fits) {
     other.shape[at] = whole.shape[at];
-    const int64_t last = start + step * (part.shape[at].scale - 1), size = whole.shape[at].scale;
-    fits = other == whole && step != 0 && start >= 0 && start < size && last >= 0 && last < size;
+    const int64_t size = whole.shape[at].scale;
+    int64_t last = 0;
+    fits = !__builtin_mul_overflow(step, part.shape[at].scale - 1, &last) &&
+           !__builtin_add_overflow(start, last, &last);
+    fits = fits && other == whole && step != 0 && start >= 0 && start < size && last >= 0 &&
+           last < size;
   }
   if (!fits) {
     throw Error(fmt::format("{} along axis {}: {} does not lie in {} from {} on in steps of {}",
