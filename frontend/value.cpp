@@ -1,3 +1,7 @@
+#include <ostream>
+
+#include <fmt/format.h>
+
 #include <sinter/error.h>
 #include <sinter/functions.h>
 #include <sinter/nn.h>
@@ -58,6 +62,15 @@ int64_t Value::size(int64_t axis) const {
 }
 
 std::string Value::type_string() const { return ir::to_string(type_of(*this)); }
+
+std::string Value::to_string() const {
+  if (!recording_) return "empty value";
+  const auto [recording, id] = Recorder::resolve(*this);
+  const std::string& name = recording->func()[id].name;
+  return fmt::format("value{}{} : {}", name.empty() ? "" : " ", name, type_string());
+}
+
+std::ostream& operator<<(std::ostream& out, const Value& value) { return out << value.to_string(); }
 
 Value& Value::operator+=(const Operand& other) {
   return *this = Operand(*this, other.at()) + other;

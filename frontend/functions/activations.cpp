@@ -1,6 +1,8 @@
 // Compositions. Two things to mind: both branches of `where` are computed, and a branch that is not
 // taken must stay finite, or its derivative, 0 times infinity, would be NaN; and comparisons are
 // turned so that NaN takes the branch that keeps it.
+#include <numbers>
+
 #include <sinter/activations.h>
 #include <sinter/error.h>
 
@@ -20,6 +22,25 @@ Value expm1_of_negative(const Value& x) {
 }
 
 }  // namespace
+
+Value gelu(const Operand& x, GeluForm form) {
+  if (form == GeluForm::tanh) return gelu(x);
+  Composite c({&x});
+  return c.done(0.5 * c[0] * (1 + erf(c[0] * std::numbers::sqrt2 / 2)), "gelu");
+}
+
+Value glu(const Operand& x, int64_t axis) {
+  Composite c({&x});
+  const int64_t axes = c[0].dim(), i = axis < 0 ? axis + axes : axis;
+  if (i < 0 || i >= axes || c[0].size(i) < 2 || c[0].size(i) % 2 != 0) {
+    throw Error("glu needs an axis with two halves, but got axis {} of {}", axis,
+                ir::to_string(c.type(0)))
+        .at(c.at())
+        .help("make the layer before it twice as wide as what comes after it");
+  }
+  const std::vector<Value> halves = split(c[0], c[0].size(i) / 2, i);
+  return c.done(halves[0] * sigmoid(halves[1]), "glu");
+}
 
 Value leaky_relu(const Operand& x, double slope) {
   Composite c({&x});

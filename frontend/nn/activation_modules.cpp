@@ -23,7 +23,11 @@ ELU::ELU(double alpha)
 SELU::SELU() : ClonedActivation([](X x) { return selu(x); }) {}
 CELU::CELU(double alpha)
     : ClonedActivation([=](X x) { return celu(x, alpha); }, fmt::format("alpha={:#}", alpha)) {}
-GELU::GELU() : ClonedActivation([](X x) { return gelu(x); }) {}
+GELU::GELU(GeluForm form)
+    : ClonedActivation([=](X x) { return gelu(x, form); }, form == GeluForm::exact ? "exact" : "") {
+}
+GLU::GLU(int64_t axis)
+    : ClonedActivation([=](X x) { return glu(x, axis); }, fmt::format("axis {}", axis)) {}
 SiLU::SiLU() : ClonedActivation([](X x) { return silu(x); }) {}
 Mish::Mish() : ClonedActivation([](X x) { return mish(x); }) {}
 Hardtanh::Hardtanh(double min_val, double max_val)

@@ -42,6 +42,12 @@ void Parameter::set_requires_grad(bool on) {
   state_->requires_grad = on;
 }
 
+std::string Parameter::to_string() const {
+  if (!state_) return "empty parameter";
+  return fmt::format("parameter {} : {}{}\n{}", name_, state_->value.type_string(),
+                     state_->requires_grad ? "" : ", frozen", state_->value);
+}
+
 void Module::take(Module& other) noexcept {
   parameters_ = std::move(other.parameters_);
   children_ = std::move(other.children_);
@@ -190,6 +196,10 @@ Value Module::operator()(const Operand& x) {
   const Value value = input.done(input[0]);
   detail::ModuleCall call(detail::Recorder::resolve(value).first, *this, x.at());
   return call.finish(forward(value));
+}
+
+std::ostream& operator<<(std::ostream& out, const Parameter& parameter) {
+  return out << parameter.to_string();
 }
 
 std::ostream& operator<<(std::ostream& out, const Module& module) {

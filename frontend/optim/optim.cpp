@@ -11,7 +11,13 @@ namespace sinter::optim {
 
 Step::Step(detail::StepRecorder& recorder) : recorder_(&recorder), trained_(recorder.trained()) {}
 
-const std::vector<std::string>& Step::all_names() const { return recorder_->all_names(); }
+std::vector<std::string> Step::all_names() const {
+  std::vector<std::string> out;
+  for (const std::string& name : recorder_->all_names()) {
+    if (name.starts_with(module_)) out.push_back(name.substr(module_.size()));
+  }
+  return out;
+}
 
 Value Step::hyper(std::string_view name, double initial) {
   const Value own = recorder_->hyper(fmt::format("{}{}", group_, name), initial);
@@ -19,8 +25,8 @@ Value Step::hyper(std::string_view name, double initial) {
 }
 
 Value Step::state(std::string_view name, const Trained& parameter, double initial) {
-  return recorder_->state(fmt::format("{}.{}.{}", owner_, name, parameter.name), parameter,
-                          initial);
+  return recorder_->state(fmt::format("{}.{}.{}{}", owner_, name, module_, parameter.name),
+                          parameter, initial);
 }
 
 Value Step::scalar_state(std::string_view name, double initial, std::optional<DType> dtype) {
@@ -46,6 +52,19 @@ Step Step::with(std::vector<Trained> trained) const {
 Step Step::in_group(std::string_view group) const {
   Step out = *this;
   out.group_ = fmt::format("{}{}.", group_, group);
+  return out;
+}
+
+Step Step::in_module(std::string_view path) const {
+  Step out = *this;
+  const std::string prefix = fmt::format("{}.", path);
+  out.module_ += prefix;
+  out.trained_.clear();
+  for (const Trained& p : trained_) {
+    if (!p.name.starts_with(prefix)) continue;
+    out.trained_.push_back(p);
+    out.trained_.back().name.erase(0, prefix.size());
+  }
   return out;
 }
 

@@ -96,8 +96,8 @@ size_t Groups::group_of(const std::string& parameter) const {
 }
 
 void Groups::update(Step& step) const {
+  const std::vector<std::string> all = step.all_names();
   for (const Group& group : groups_) {
-    const std::vector<std::string>& all = step.all_names();
     if (std::none_of(all.begin(), all.end(),
                      [&](const auto& name) { return names(group, name); })) {
       throw Error("the group {} names no parameter: {}", group.name,

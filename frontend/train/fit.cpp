@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <functional>
 
 #include <fmt/format.h>
 
@@ -69,6 +70,25 @@ void Fit::add(const std::string& name, double value) {
   history_.columns_.emplace_back(name, std::vector<double>{value});
 }
 
+// Means over rows of what mini-batches gave.
+class RowMeans {
+ public:
+  explicit RowMeans(size_t metrics) : metrics_(metrics) {}
+
+  void add(const Tensor& x, double loss, const std::function<double(size_t)>& metric) {
+    const auto rows = static_cast<double>(x.shape()[0]);
+    rows_ += rows;
+    loss_ += rows * loss;
+    for (size_t i = 0; i < metrics_.size(); ++i) metrics_[i] += rows * metric(i);
+  }
+  double loss() const { return loss_ / rows_; }
+  double metric(size_t i) const { return metrics_[i] / rows_; }
+
+ private:
+  double rows_ = 0, loss_ = 0;
+  std::vector<double> metrics_;
+};
+
 // Runs the epochs.
 class FitLoop {
  public:
@@ -101,8 +121,7 @@ class FitLoop {
   void epoch() {
     each(&Callback::on_epoch_begin);
     if (fit_.stopped()) return;
-    double rows = 0, loss = 0;
-    std::vector<double> sums(metrics_.size());
+    RowMeans means(metrics_.size());
     bool first = true;
     for (auto [step, x, y] : fit_.loader) {
       if (first) progress_.begin(fit_.epoch + 1, fit_.epochs, step, fit_.loader.batches());
@@ -112,18 +131,15 @@ class FitLoop {
       fit_.y = &y;
       each(&Callback::on_batch_begin);
       fit_.loss = fit_.trainer.step(x, y);
-      const auto weight = static_cast<double>(x.shape()[0]);
-      rows += weight;
-      loss += weight * fit_.loss;
-      for (size_t i = 0; i < sums.size(); ++i) sums[i] += weight * fit_.trainer.metric(metrics_[i]);
+      means.add(x, fit_.loss, [&](size_t i) { return metric(i); });
       each(&Callback::on_batch_end);
       ++fit_.step;
-      progress_.update(step + 1, loss / rows);
+      progress_.update(step + 1, means.loss());
       if (fit_.stopped()) break;
     }
     fit_.x = fit_.y = nullptr;
-    fit_.add("loss", loss / rows);
-    for (size_t i = 0; i < sums.size(); ++i) fit_.add(metrics_[i], sums[i] / rows);
+    fit_.add("loss", means.loss());
+    for (size_t i = 0; i < metrics_.size(); ++i) fit_.add(metrics_[i], means.metric(i));
     validate();
     if (has_lr_) fit_.add("lr", fit_.trainer.lr());
     ++fit_.history_.epochs_;
@@ -132,10 +148,23 @@ class FitLoop {
   }
 
   void validate() {
-    if (options_.validation.x.numel() == 0) return;
-    fit_.add("val_loss", fit_.trainer.evaluate(options_.validation.x, options_.validation.y));
-    for (const std::string& name : metrics_) fit_.add("val_" + name, fit_.trainer.metric(name));
+    const Validation& validation = options_.validation;
+    RowMeans means(metrics_.size());
+    if (validation.loader != nullptr) {
+      for (auto [step, x, y] : *validation.loader) {
+        means.add(x, fit_.trainer.evaluate(x, y), [&](size_t i) { return metric(i); });
+      }
+    } else if (validation.x.numel() > 0) {
+      const float loss = fit_.trainer.evaluate(validation.x, validation.y);
+      means.add(validation.x, loss, [&](size_t i) { return metric(i); });
+    } else {
+      return;
+    }
+    fit_.add("val_loss", means.loss());
+    for (size_t i = 0; i < metrics_.size(); ++i) fit_.add("val_" + metrics_[i], means.metric(i));
   }
+
+  double metric(size_t i) const { return fit_.trainer.metric(metrics_[i]); }
 
   void report() {
     std::string values;
@@ -160,6 +189,11 @@ History fit(Trainer& trainer, DataLoader& loader, FitOptions options,
     throw Error("fit got epochs = {}", options.epochs)
         .at(SourceLoc::from(at))
         .help("train for at least one epoch");
+  }
+  if (options.validation.loader == &loader) {
+    throw Error("fit got one loader to train and to validate")
+        .at(SourceLoc::from(at))
+        .help("make a second DataLoader: a loop over this one would take an epoch of the training");
   }
   return FitLoop(trainer, loader, std::move(options)).run();
 }

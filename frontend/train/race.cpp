@@ -1,6 +1,6 @@
 // A race is a trainer like any other: its net is the net once for each lane, with other weights;
 // its loss is the sum of the lanes' losses, so that the gradient of each weight is that of its own
-// lane; and its optimizer has one group for each lane.
+// lane; and its optimizer is that of each lane in turn.
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -11,7 +11,6 @@
 #include <fmt/ranges.h>
 
 #include <sinter/error.h>
-#include <sinter/optim_combine.h>
 #include <sinter/race.h>
 
 #include "frontend/recording.h"
@@ -142,11 +141,17 @@ void check_names(const std::vector<Lane>& lanes, const std::source_location& at)
   }
 }
 
-optim::Groups groups_of(const std::vector<Lane>& lanes) {
-  std::vector<optim::Group> groups;
-  for (const Lane& lane : lanes) groups.push_back({lane.name, {lane.name}, lane.optimizer});
-  return optim::Groups(std::move(groups));
-}
+// Each lane's optimizer on the lane's parameters, under the names that they have in the net.
+struct LaneOptimizers {
+  static constexpr std::string_view name = "lanes";
+  std::vector<Lane> lanes;
+
+  void update(optim::Step& step) const {
+    for (const Lane& lane : lanes) {
+      lane.optimizer.update(step.in_group(lane.name).in_module(lane.name));
+    }
+  }
+};
 
 Objective total_loss(Lanes& lanes, Objective loss, const std::source_location& at) {
   return [&lanes, loss = std::move(loss), at](Value, Value y) {
@@ -198,7 +203,8 @@ struct Race::Impl {
         metrics_each(o.metrics.size() + 1),
         loss(std::move(l)),
         options(std::move(o)),
-        trainer(lanes, total_loss(lanes, loss, at), groups_of(list), with_lane_metrics(at), at),
+        trainer(lanes, total_loss(lanes, loss, at), LaneOptimizers{list}, with_lane_metrics(at),
+                at),
         losses(list.size()),
         last(list.size()),
         predictors(list.size()) {}

@@ -365,9 +365,9 @@ bool run(const Format& format, int count, uint64_t seed, const std::string& path
   fmt::print("{:10} {} variants, {} refused, at most {} KiB and {:.0f} ms, {:.1f} s in all\n",
              format.name, count, refused, most_memory / 1024, 1e3 * slowest, seconds);
   std::fflush(stdout);
-  // Of an unbroken file nothing is refused, of nothing but broken ones nearly all; a table takes
-  // most texts.
-  return refused > count / 10 && refused < count;
+  // Of an unbroken file nothing is refused, of nothing but broken ones nearly all: 9 in 10 of every
+  // format but csv, 6 in 10 of which, as a table takes most texts.
+  return refused > count / 4 && refused < count;
 }
 
 }  // namespace

@@ -77,6 +77,45 @@ TEST_CASE("activations print as in PyTorch", "[nn]") {
   CHECK(text(nn::Lambda("Square", [](Value x) { return x * x; })) == "Square ()");
 }
 
+TEST_CASE("exact gelu is x Phi(x), and so is its derivative", "[nn]") {
+  const Tensor x = linspace(-6, 6, 97).to(DType::f64);
+  const Value exact = gelu(Value(x), GeluForm::exact);
+  const std::vector<Tensor> got =
+      eval({exact, grad(sum(exact), x), gelu(Value(x), GeluForm::tanh), gelu(Value(x))});
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    const double v = x.at({i});
+    const double phi = std::exp(-v * v / 2) / std::sqrt(2 * std::numbers::pi);
+    const double below = 0.5 * std::erfc(-v / std::numbers::sqrt2);
+    CHECK(got[0].at({i}) == Approx(v * below).margin(1e-14));
+    CHECK(got[1].at({i}) == Approx(below + v * phi).margin(1e-14));
+    // How far the approximation is off.
+    CHECK(std::abs(got[2].at({i}) - got[0].at({i})) < 5e-4);
+  }
+  CHECK(equal(got[2], got[3]));
+  CHECK_FALSE(equal(got[2], got[0]));
+}
+
+TEST_CASE("glu gates one half with the other", "[nn]") {
+  const Tensor x = linspace(-4, 4, 24).to(DType::f64).reshape({3, 2, 4});
+  const Value last = glu(Value(x)), middle = glu(Value(x), 1);
+  const std::vector<Tensor> got = eval({last, grad(sum(last), x), middle});
+  REQUIRE(got[0].shape() == Shape{3, 2, 2});
+  REQUIRE(got[2].shape() == Shape{3, 1, 4});
+  const auto gate = [](double b) { return 1 / (1 + std::exp(-b)); };
+  for (int64_t i = 0; i < 3; ++i) {
+    for (int64_t k = 0; k < 2; ++k) {
+      const double a = x.at({i, k, 1}), b = x.at({i, k, 3}), s = gate(b);
+      CHECK(got[0].at({i, k, 1}) == Approx(a * s));
+      CHECK(got[1].at({i, k, 1}) == Approx(s));
+      CHECK(got[1].at({i, k, 3}) == Approx(a * s * (1 - s)));
+    }
+    CHECK(got[2].at({i, 0, 3}) == Approx(x.at({i, 0, 3}) * gate(x.at({i, 1, 3}))));
+  }
+  CHECK_THROWS_WITH(glu(Value(ones({2, 3}))),
+                    Contains("axis -1 of f32[2, 3]") && Contains("twice as wide"));
+  CHECK_THROWS_WITH(glu(Value(ones({2, 4})), 2), Contains("axis 2 of f32[2, 4]"));
+}
+
 TEST_CASE("each activation module computes its function, and so does its clone", "[nn]") {
   const Tensor x = linspace(-4, 4, 33).reshape({3, 11});
   const auto same = [&](const nn::Module& module, const Value& expected) {
@@ -92,6 +131,9 @@ TEST_CASE("each activation module computes its function, and so does its clone",
   same(nn::SELU(), selu(v));
   same(nn::CELU(0.5), celu(v, 0.5));
   same(nn::GELU(), gelu(v));
+  same(nn::GELU(GeluForm::exact), gelu(v, GeluForm::exact));
+  const Value even = linspace(-4, 4, 24).reshape({3, 8});
+  CHECK(equal(eval(nn::GLU()(even)), eval(glu(even))));
   same(nn::SiLU(), silu(v));
   same(nn::Mish(), mish(v));
   same(nn::Hardtanh(-2, 0.5), hardtanh(v, -2, 0.5));

@@ -104,6 +104,41 @@ TEST_CASE("validation and metrics are in the history", "[fit]") {
   std::filesystem::remove(path);
 }
 
+TEST_CASE("a loader validates as its rows at once do", "[fit]") {
+  manual_seed(2);
+  const Tensor x = randn({130, 2}), y = eval(greater(sum(Value(x), 1), 0)).to(DType::i64);
+  const Tensor val_x = x.rows(0, 70), val_y = y.rows(0, 70);
+  const auto run = [&](const Validation& validation) {
+    manual_seed(3);
+    nn::Sequential net{nn::Linear(2, 8), nn::ReLU(), nn::Linear(8, 2)};
+    Trainer trainer(net, cross_entropy, optim::SGD{.lr = 0.1},
+                    {.metrics = {{"accuracy", accuracy}}});
+    DataLoader loader(TensorDataset(x, y), {.batch_size = 50, .shuffle = true, .seed = 4});
+    FitOptions options = quiet(4);
+    options.validation = validation;
+    const History history = fit(trainer, loader, options);
+    CHECK(trainer.compile_count() <= 2);
+    return history;
+  };
+  // 70 rows in batches of 32: the last one has 6.
+  DataLoader batches(TensorDataset(val_x, val_y), {.batch_size = 32, .num_workers = 2});
+  const History whole = run({val_x, val_y}), loaded = run({.loader = &batches});
+  CHECK(loaded.names() == whole.names());
+  CHECK(loaded["loss"] == whole["loss"]);
+  for (const char* name : {"val_loss", "val_accuracy"}) {
+    for (size_t i = 0; i < 4; ++i) CHECK(loaded[name][i] == Approx(whole[name][i]).epsilon(1e-6));
+  }
+  CHECK(loaded["val_loss"].back() < loaded["val_loss"].front());
+  CHECK(batches.position().epoch == 4);
+
+  nn::Linear net(2, 2);
+  Trainer trainer(net, cross_entropy, optim::SGD{});
+  FitOptions options = quiet(1);
+  options.validation.loader = &batches;
+  CHECK(message([&] { fit(trainer, batches, options); }) ==
+        "fit got one loader to train and to validate");
+}
+
 TEST_CASE("early stopping waits, then puts the best weights back", "[fit]") {
   Parabola data;
   Net net;

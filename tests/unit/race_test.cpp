@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <fstream>
 #include <sstream>
+#include <tuple>
 
 #include <catch2/catch.hpp>
 
@@ -94,6 +95,79 @@ TEST_CASE("every lane of a race goes as if it trained alone", "[race]") {
   }
   // Where it started.
   CHECK(relative_difference(net, net_of_seed(2)) == 0);
+}
+
+TEST_CASE("a lane whose kernels are those of training alone has the same bits", "[race]") {
+  struct Wide : nn::Module {
+    nn::Linear hidden, predict;
+    explicit Wide(int64_t width) : hidden(16, width), predict(width, 8) {
+      add("hidden", hidden);
+      add("predict", predict);
+    }
+    Value forward(Value x) override { return predict(relu(hidden(x))); }
+  };
+  const std::vector<Lane> lanes = {{"SGD", optim::SGD{.lr = 0.05}},
+                                   {"momentum", optim::SGD{.lr = 0.05, .momentum = 0.9}},
+                                   {"Adam", optim::Adam{.lr = 0.01}}};
+  manual_seed(7);
+  const Tensor x = randn({40, 16}), y = randn({40, 8});
+  const auto differences = [&](int64_t width, const std::vector<std::string>& off) {
+    Wide net(width);
+    Race race(net, mse_loss, lanes, {.off = off});
+    race.steps(x, y, {.batch_size = 16, .count = 30});
+    int different = 0, one_pass = 0;
+    const auto is_one_pass = [](const Trainer& t) {
+      return t.dump("fuse_batch").find("lanes = \"batch\"") != std::string::npos;
+    };
+    for (const Lane& lane : lanes) {
+      INFO(width << " wide, " << lane.name);
+      Wide alone(width);
+      alone.copy_parameters(net);
+      Trainer trainer(alone, mse_loss, lane.optimizer, {.off = off});
+      trainer.steps(x, y, {.batch_size = 16, .count = 30});
+      const double difference = relative_difference(race.net(lane.name), alone);
+      CHECK(difference < 1e-5);
+      different += difference > 0 || !std::ranges::equal(trainer.losses(), race.losses(lane.name));
+      one_pass += is_one_pass(trainer);
+    }
+    return std::tuple(one_pass, is_one_pass(race.trainer()), different);
+  };
+  // All nets with the batch in lanes, none, and none because the pass is left out.
+  CHECK(differences(16, {}) == std::tuple(3, true, 0));
+  CHECK(differences(200, {}) == std::tuple(0, false, 0));
+  CHECK(differences(64, {"fuse_batch"}) == std::tuple(0, false, 0));
+  // Narrow enough for it alone, too wide together.
+  CHECK(differences(64, {}) == std::tuple(3, false, 3));
+}
+
+TEST_CASE("a lane knows the parameters by the names of the net", "[race]") {
+  manual_seed(8);
+  const Data data;
+  const optim::Groups groups{{"head", {"predict"}, optim::SGD{.lr = 0.1, .momentum = 0.9}},
+                             {"rest", {"*.weight", "hidden.bias"}, optim::Adam{.lr = 0.01}}};
+  Net net, alone;
+  alone.copy_parameters(net);
+  Race race(net, mse_loss, {{"one", optim::Adam{.lr = 0.01}}, {"two", groups}});
+  Trainer trainer(alone, mse_loss, groups);
+  for (int i = 0; i < 20; ++i) {
+    if (i == 10) {
+      race.trainer().set("two.head.lr", 0.01);
+      trainer.set("head.lr", 0.01);
+    }
+    const Tensor x = data.x.rows(i, i + 32), y = data.y.rows(i, i + 32);
+    CHECK(race.step(x, y)[1] == Approx(trainer.step(x, y)).epsilon(1e-5));
+  }
+  CHECK(relative_difference(race.net("two"), alone) < 1e-5);
+  CHECK(race.compile_count() == 1);
+  CHECK(race.trainer().get("two.rest.lr") == 0.01);
+  CHECK_THAT(race.trainer().ir(), Contains("global @sgd.momentum_buffer.two.predict.weight") &&
+                                      Contains("global @two.rest.adam.beta1_power") &&
+                                      Contains("global @adam.m.one.predict.bias"));
+
+  const optim::Groups wrong{{"head", {"two.predict"}, optim::SGD{}}, {"rest", {"*"}, optim::SGD{}}};
+  CHECK_THROWS_WITH(Race(net, mse_loss, {{"two", wrong}}),
+                    Contains("the group head names no parameter: two.predict") &&
+                        Contains("hidden.weight, hidden.bias, predict.weight"));
 }
 
 TEST_CASE("a race over many mini-batches in one call is the same race", "[race]") {

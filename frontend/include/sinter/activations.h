@@ -8,9 +8,9 @@
 namespace sinter {
 
 // Activations besides relu, sigmoid, tanh, softplus, silu, gelu and softmax of functions.h. All are
-// elementwise on floats and compositions of other functions: differentiated, fused and compiled as
-// your own are. Names and defaults are those of torch.nn.functional; at a kink the derivative is
-// that of the side that the formula names with <= or >=.
+// elementwise on floats, but for glu, and compositions of other functions: differentiated, fused
+// and compiled as your own are. Names and defaults are those of torch.nn.functional; at a kink the
+// derivative is that of the side that the formula names with <= or >=.
 
 /// x where x > 0, else slope x. Source: Maas, Hannun, Ng 2013.
 Value leaky_relu(const Operand& x, double slope = 0.01);
@@ -23,6 +23,13 @@ Value elu(const Operand& x, double alpha = 1);
 Value selu(const Operand& x);
 /// x where x > 0, else alpha (e^(x / alpha) - 1). Source: Barron 2017.
 Value celu(const Operand& x, double alpha = 1);
+/// x Phi(x) with the normal distribution Phi: exactly, 0.5 x (1 + erf(x / sqrt(2))), or as gelu(x)
+/// approximates it with tanh. PyTorch's default is the exact one. Source: Hendrycks, Gimpel 2016.
+enum class GeluForm : uint8_t { exact, tanh };
+Value gelu(const Operand& x, GeluForm form);
+/// a sigmoid(b) with the halves a and b of x along an axis, which has an even number of elements.
+/// Source: Dauphin, Fan, Auli, Grangier 2017.
+Value glu(const Operand& x, int64_t axis = -1);
 /// x tanh(softplus(x)). Source: Misra 2019.
 Value mish(const Operand& x);
 /// x, but low where x <= low and high where x >= high.

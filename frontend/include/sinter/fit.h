@@ -112,8 +112,11 @@ class AnyCallback {
 /// epoch.
 enum class Progress : uint8_t { automatic, redraw, lines, silent };
 
+/// Rows at hand, {x, y}, or those of a loader, {.loader = &loader}: another than the one that
+/// trains, which must outlive fit().
 struct Validation {
   Tensor x{}, y{};
+  DataLoader* loader = nullptr;
 };
 
 struct FitOptions {

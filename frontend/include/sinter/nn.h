@@ -37,6 +37,8 @@ class Parameter {
   /// Whether both handles are on one weight.
   bool same_as(const Parameter& other) const { return state_ == other.state_; }
   const void* identity() const { return state_.get(); }
+  /// Name, type and values: "parameter bias : f32[2]\n[0.5 1. ]", with "frozen" where it is.
+  std::string to_string() const;
 
  private:
   friend class Module;
@@ -223,11 +225,20 @@ class Sequential : public Module {
   std::vector<std::unique_ptr<Module>> modules_;
 };
 
+std::ostream& operator<<(std::ostream& out, const Parameter& parameter);
 std::ostream& operator<<(std::ostream& out, const Module& module);
 /// To stdout, with a new line.
 void print(const Module& module);
 
 }  // namespace sinter::nn
+
+template <>
+struct fmt::formatter<sinter::nn::Parameter> : fmt::formatter<fmt::string_view> {
+  template <class Context>
+  auto format(const sinter::nn::Parameter& parameter, Context& context) const {
+    return fmt::formatter<fmt::string_view>::format(parameter.to_string(), context);
+  }
+};
 
 template <class M>
   requires std::derived_from<M, sinter::nn::Module>

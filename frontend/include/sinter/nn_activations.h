@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include <sinter/activations.h>
 #include <sinter/nn.h>
 
 namespace sinter::nn {
@@ -59,7 +60,10 @@ struct CELU : ClonedActivation<CELU> {
   explicit CELU(double alpha = 1);
 };
 struct GELU : ClonedActivation<GELU> {
-  GELU();
+  explicit GELU(GeluForm form = GeluForm::tanh);
+};
+struct GLU : ClonedActivation<GLU> {
+  explicit GLU(int64_t axis = -1);
 };
 struct SiLU : ClonedActivation<SiLU> {
   SiLU();

@@ -18,6 +18,7 @@ namespace sinter::optim {
 
 /// A trainable parameter in the step that is being recorded.
 struct Trained {
+  /// The path in the net, in a lane of a Race too.
   std::string name;
   Value value;
   Value gradient;
@@ -31,7 +32,7 @@ class Step {
 
   const std::vector<Trained>& parameters() const { return trained_; }
   /// The names of all parameters of the net, frozen ones included.
-  const std::vector<std::string>& all_names() const;
+  std::vector<std::string> all_names() const;
   /// A scalar argument of the step, changed at run time with Trainer::set(name, value).
   Value hyper(std::string_view name, double initial);
   /// A tensor like the parameter, named "adam.m.hidden.weight" for name = "m".
@@ -53,6 +54,9 @@ class Step {
   /// scalar states "group.adam.beta1_power". A common factor, the hyper-parameter "lr" that is 1 at
   /// first, goes with every "group.lr", so that a schedule moves all of them.
   Step in_group(std::string_view group) const;
+  /// The same step for a rule that knows the module at `path` alone, by the names that the
+  /// parameters have there: all_names() and parameters() without those of other modules.
+  Step in_module(std::string_view path) const;
   /// The same step, in which assignments happen only where the scalar `condition` (bool) holds.
   Step only_if(const Value& condition) const;
 
@@ -61,7 +65,7 @@ class Step {
 
   detail::StepRecorder* recorder_;
   std::vector<Trained> trained_;
-  std::string owner_, group_;
+  std::string owner_, group_, module_;
   std::vector<Value> conditions_;
 };
 

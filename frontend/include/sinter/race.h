@@ -20,7 +20,10 @@ struct Lane {
 };
 
 /// Trains one net in several ways at once: every lane starts from the net's weights and sees every
-/// mini-batch, and all lanes together are one compiled step. Each goes the way it would go alone.
+/// mini-batch, and all lanes together are one compiled step. Each goes the way it would go alone:
+/// bit for bit where the step of all lanes has the form that the step of one has, either one kernel
+/// with the batch in lanes (`lanes = "batch"` in Trainer::dump("fuse_batch"), for gradients of up
+/// to 3000 elements in all) or none; else, where only one net alone is narrow enough, to rounding.
 ///
 ///     Race race(net, mse_loss, {{"SGD", optim::SGD{.lr = 0.01}}, {"Adam", optim::Adam{.lr =
 ///     0.01}}}); for (auto [step, x, y] : loader) race.step(x, y);

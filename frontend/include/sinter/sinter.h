@@ -10,6 +10,7 @@
 #include <sinter/functions.h>
 #include <sinter/idx.h>
 #include <sinter/imperative.h>
+#include <sinter/init.h>
 #include <sinter/loader_position.h>
 #include <sinter/losses.h>
 #include <sinter/nn.h>

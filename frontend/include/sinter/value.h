@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <iosfwd>
 #include <memory>
 #include <source_location>
 #include <span>
@@ -42,6 +43,9 @@ class Value {
   int64_t size(int64_t axis) const;
   /// "f32[n, 10]".
   std::string type_string() const;
+  /// Its name, if it has one, and type, "value hidden.relu : f32[n, 10]": the numbers do not exist
+  /// before the recording runs. eval(value) computes and prints them.
+  std::string to_string() const;
 
   Value& operator+=(const Operand& other);
   Value& operator-=(const Operand& other);
@@ -89,6 +93,8 @@ class Operand {
   Kind kind_;
 };
 
+std::ostream& operator<<(std::ostream& out, const Value& value);
+
 /// Elementwise with NumPy's broadcasting; both sides have one dtype. Error with both shapes
 /// otherwise. Integer division truncates towards zero.
 Value operator+(const Operand& a, const Operand& b);
@@ -110,3 +116,11 @@ std::vector<Tensor> eval(std::span<const Value> values,
 std::string ir_text(const Value& value);
 
 }  // namespace sinter
+
+template <>
+struct fmt::formatter<sinter::Value> : fmt::formatter<fmt::string_view> {
+  template <class Context>
+  auto format(const sinter::Value& value, Context& context) const {
+    return fmt::formatter<fmt::string_view>::format(value.to_string(), context);
+  }
+};
