@@ -105,6 +105,7 @@ class Training {
       }
     }
     std::vector<ValueId> ends;
+    twin_ = static_cast<bool>(extra);
     if (extra) ends = extra(*grown_);
     finish(std::move(ends));
   }
@@ -188,9 +189,11 @@ class Training {
       }
       update(expr(w), g, rate);
     }
-    // Gradients of inputs and of inner values.
+    // Gradients by inputs and by inner values. Twins have none of these: a gradient by an inner
+    // value of what holds a gradient depends on what the derivative is written in.
     for (int64_t i = rest_.pick(0, 2); i > 0; --i) {
       const ValueId x = rest_.of(grown_->pool());
+      if (twin_ && func()[x].def == ir::ValueDef::op) continue;
       if (!is_float(func().type(x).dtype) || !has_gradient(loss, x)) continue;
       results.push_back(apply(OpKind::gradient, {loss, expr(x)}).id());
     }
@@ -242,6 +245,7 @@ class Training {
   Random forward_, rest_;
   std::optional<Growth> grown_;
   std::vector<ValueId> leaves_;  // of the forward part: read by no op
+  bool twin_ = false;            // one side of an equivalence
 };
 
 }  // namespace
