@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <sinter/fnv.h>
 #include <sinter/functions.h>
 
 #include "ir/op.h"
@@ -20,10 +21,11 @@ const Domain kAny = real(-2, 2);
 const Domain kWhole = integers(-9, 9);
 const Domain kFew = integers(-2, 2);
 
-// Draws the shapes of one op. Sizes are those at which vectors have tails.
+// Draws the shapes of one op, by its name: a new op changes no sample of others. Sizes are those at
+// which vectors have tails.
 class Sampler {
  public:
-  explicit Sampler(OpKind op) : op_(op), rng_(static_cast<uint64_t>(op) * 7919 + 5) {}
+  explicit Sampler(OpKind op) : op_(op), rng_(fnv1a_32(ir::def(op).name)) {}
 
   int64_t below(int64_t limit) {
     return static_cast<int64_t>(rng_() % static_cast<uint64_t>(limit));
@@ -95,9 +97,9 @@ std::vector<Row> slices() {
     s.row({kAny}, s.types(rank, axis), [=](const Inputs& x) {
       const int64_t size = size_of(x, axis);
       const Part p = part_of(size, number + 1);
-      // A slice of everything is no op: the last element instead.
-      const bool all = p.start == 0 && p.stop == size && p.step == 1;
-      return all ? slice(concat({x[0], x[0]}, axis), axis, size - 1)
+      // A slice of everything is no op: the second half of twice that instead.
+      const bool all = p.start == 0 && p.stop == size && (p.step == 1 || size == 1);
+      return all ? slice(concat({x[0], x[0]}, axis), axis, size)
                  : slice(x[0], axis, p.start, p.stop, p.step);
     });
   }
