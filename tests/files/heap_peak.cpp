@@ -4,12 +4,18 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <cstdlib>
 
 #include <malloc.h>
 
 #ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/allocator_interface.h>
+// From compiler-rt's sanitizer/allocator_interface.h, which GCC 12 leaves out beside its libasan.
+extern "C" {
+size_t __sanitizer_get_allocated_size(const volatile void* memory);
+int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, size_t),
+                                              void (*on_free)(const volatile void*));
+}
 #endif
 
 namespace {
@@ -33,7 +39,7 @@ namespace {
 
 void on_malloc(const volatile void*, size_t size) { add(size); }
 void on_free(const volatile void* memory) {
-  if (memory != nullptr) remove(__sanitizer_get_allocated_size(const_cast<void*>(memory)));
+  if (memory != nullptr) remove(__sanitizer_get_allocated_size(memory));
 }
 
 // What was allocated before is freed after, but never within what is measured.
