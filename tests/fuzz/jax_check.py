@@ -118,11 +118,13 @@ def reduced(losses, attrs, count):
 
 def cross_entropy(x, labels, attrs):
     ignored = labels == attrs.get("ignore_index", -100)
-    picked = jnp.take_along_axis(jax.nn.log_softmax(x, axis=1),
-                                 jnp.where(ignored, 0, labels)[:, None], axis=1)[:, 0]
-    # A label that is no class and not ignored picks nothing.
+    shifted = x - jax.lax.stop_gradient(x.max(axis=1, keepdims=True))
+    picked = jnp.take_along_axis(shifted, jnp.where(ignored, 0, labels)[:, None], axis=1)[:, 0]
+    # A label that is no class and not ignored picks nothing (programs in C++ are refused it): what
+    # stays is the logarithm of the sum of exponentials, of logits less their largest.
     picked = jnp.where((labels >= 0) & (labels < x.shape[1]), picked, 0.0)
-    return reduced(jnp.where(ignored, 0.0, -picked), attrs, (~ignored).sum())
+    loss = jax.nn.logsumexp(shifted, axis=1) - picked
+    return reduced(jnp.where(ignored, 0.0, loss), attrs, (~ignored).sum())
 
 
 def cast(x, dtype):
