@@ -43,6 +43,8 @@ def overlay(name, without=()):
         text = read(path)
         for hunk in hunks if path not in without else []:
             text = check_docs.patched(text, hunk)
+            if text is None:
+                raise AssertionError(f"the diff of docs/adding_an_op.md does not apply to {path}")
         os.makedirs(os.path.dirname(os.path.join(folder, path)), exist_ok=True)
         with open(os.path.join(folder, path), "w", encoding="utf-8") as file:
             file.write(text)

@@ -282,7 +282,7 @@ struct Ulp {
           .help("it may be {}", fmt::join(names, ", "));
     }
     const std::vector<std::string> processors = cpus.empty() ? runnable_processors() : cpus;
-    fmt::print("{:<9}{:<12}{:>12}{:>7}  {}\n", "function", "processor", "inputs", "ULP", "worst");
+    fmt::print("{:<9}{:<12}{:>12} {:>6}  {}\n", "function", "processor", "inputs", "ULP", "worst");
     int status = exit_good;
     for (const Function& f : all) {
       if (!only.empty() && std::count(only.begin(), only.end(), f.name) == 0) continue;
@@ -316,7 +316,7 @@ struct Ulp {
     bool good = true;
     for (size_t p = 0; p < forms.size(); ++p) {
       const Worst& w = worst[p];
-      fmt::print("{:<9}{:<12}{:>12}{:>7.3f}  {} is {}, not {:.9g}\n", f.name,
+      fmt::print("{:<9}{:<12}{:>12} {:>6.3f}  {} is {}, not {:.9g}\n", f.name,
                  processors[p].empty() ? "this" : processors[p], inputs, w.ulps,
                  call(f.name, w.x, f.operands), w.got, w.want);
       if (!other[p].empty()) fmt::print("{:<9}{}\n", "", other[p]);
