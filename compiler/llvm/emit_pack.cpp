@@ -16,8 +16,9 @@ using llvm::Value;
 
 namespace {
 
-// From this many rows and products for each element on, the copy pays.
-constexpr int64_t least_rows = 16, least_depth = 17;
+// From this many rows and products for each element on, the copy pays; from fewer products on where
+// the operand, as it is, would cost a sum across lanes for each element.
+constexpr int64_t least_rows = 16, least_depth = 17, least_depth_across = 5;
 // A panel larger than this is not read from a near cache.
 constexpr int64_t most_bytes = int64_t{512} << 10;
 
@@ -59,11 +60,12 @@ void KernelEmitter::choose_packing() {
   int64_t rows = 1;
   for (size_t i = 0; i + 1 < form_.domain.size(); ++i) rows *= most(form_.domain[i], max_batch);
   const int64_t depth = most(depth_dims_[0], max_batch);
-  if (rows < least_rows || depth < least_depth) return;
+  if (rows < least_rows || depth < least_depth_across) return;
   for (int side = 0; side < 2; ++side) {
     const Access& f = factors_[side];
     if (!f.strides[static_cast<size_t>(form_.columns_axis())] || varies_by_row(f)) continue;
     if (!unit_stride(f, form_.columns_axis()) && !unit_stride(f, form_.rank())) continue;
+    if (depth < least_depth && unit_stride(f, form_.columns_axis())) continue;
     packed_depth_ = depth;
     constexpr int usual_vectors = 2;
     if (panel_bytes(usual_vectors) <= most_bytes) packed_side_ = side;

@@ -94,19 +94,30 @@ Value* emit_log1p(IRBuilder<>& b, bool fused, Value* x) {
   return with_log_limits(m, x, b.CreateFCmpOEQ(x, m.real(-1.0)), -1, out);
 }
 
-// Near zero an odd polynomial (Cephes, S. Moshier), elsewhere 1 - 2 / (exp(2|x|) + 1).
+// |x| = u + k ln 2, t = tanh(u) by a minimax polynomial, and with e = 4^k the addition theorem
+//   tanh(|x|) = (e - 1 + (e + 1) t) / (e + 1 + (e - 1) t).
+// k is 0 up to 0.567, where the quotient is t / 1 and rounds nothing, and u is not far below zero
+// elsewhere, so that the numerator loses nothing. The denominator is written as numerator + 2 (1 - t):
+// what was rounded off the one then stands in the other as well. From 9.2 on tanh is 1 in f32.
 Value* emit_tanh(IRBuilder<>& b, bool fused, Value* x) {
   const LaneMath m(b, fused, x);
-  Value* z = b.CreateFMul(x, x);
-  Value* p = m.polynomial(z, {-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2,
-                              1.33314422036e-1, -3.33332819422e-1});
-  Value* small = m.fma(b.CreateFMul(p, z), x, x);
-  Value* size = m.absolute(x);
-  Value* e = emit_exp(b, fused, b.CreateFAdd(size, size));
-  Value* large = b.CreateFDiv(m.real(2.0), b.CreateFAdd(e, m.real(1.0)));
-  large = b.CreateFSub(m.real(1.0), large);
-  // The sign in the end, since the polynomial makes +0 of -0.
-  return m.with_sign_of(b.CreateSelect(b.CreateFCmpOLT(size, m.real(0.625)), small, large), x);
+  Value* size = m.at_most(m.absolute(x), 9.2);
+  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+  Value* magic = m.real(0x1.8p23);
+  Value* shifted = m.fma(b.CreateFSub(size, m.real(0.22)), m.real(1.44269504088896341), magic);
+  Value* k = b.CreateFSub(shifted, magic);
+  Value* u = m.fma(k, m.real(-0.693359375), size);
+  u = m.fma(k, m.real(2.12194440e-4), u);
+  Value* u2 = b.CreateFMul(u, u);
+  Value* t = m.polynomial(u2, {-6.148015148937702e-3, 2.0985182374715805e-2, -5.383211374282837e-2,
+                               1.333240270614624e-1, -3.333331346511841e-1});
+  t = m.fma(t, b.CreateFMul(u, u2), u);
+  // The bits of `magic` itself are shifted out.
+  Value* power = b.CreateShl(m.bits(shifted), m.integer(24));
+  Value* e = m.number(b.CreateAdd(power, m.bits(m.real(1.0))));
+  Value* above = m.fma(b.CreateFAdd(e, m.real(1.0)), t, b.CreateFSub(e, m.real(1.0)));
+  Value* below = b.CreateFAdd(above, m.fma(t, m.real(-2.0), m.real(2.0)));
+  return m.with_sign_of(b.CreateFDiv(above, below), x);
 }
 
 // Near zero x + x p(x^2), elsewhere 1 - exp(-q(|x|)): p and q are minimax fits of erf(x)/x - 1 and
