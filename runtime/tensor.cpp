@@ -37,12 +37,15 @@ std::shared_ptr<void> allocate(size_t bytes) {
   return {memory, [alignment](void* p) { ::operator delete(p, alignment); }};
 }
 
+// A shape without elements may name sizes whose product no integer holds; nothing is read by
+// strides then, and any will do.
 Shape dense_strides(const Shape& shape) {
-  Shape strides(shape.size());
+  Shape strides(shape.size(), 1);
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return strides;
   int64_t stride = 1;
   for (size_t i = shape.size(); i-- > 0;) {
     strides[i] = stride;
-    stride *= std::max<int64_t>(shape[i], 1);
+    stride *= shape[i];
   }
   return strides;
 }

@@ -4,8 +4,9 @@
 //   dot:   lanes along the summed axis, when both operands are contiguous there (x W^T with the
 //          weight [out, in] of Linear); sums of lanes are transposed into columns at the end.
 // Where many rows share the column operand it is packed first, whatever its layout (emit_pack.cpp),
-// and the form is outer. Each element is summed in an order that depends on the shapes and on the
-// largest batch only, not on the tile it falls into.
+// and the form is outer, its inner loop a function that kernels share (emit_product.cpp). Each
+// element is summed in an order that depends on the shapes and on the largest batch only, not on
+// the tile it falls into.
 #include <algorithm>
 
 #include "compiler/llvm/emit_kernel.h"
@@ -99,7 +100,9 @@ Value* KernelEmitter::depth_offset(const Access& access, Value* k) {
 
 void KernelEmitter::emit_contraction() {
   if (!form_.root || form_.root->kind != ir::OpKind::contraction) return;
-  if (dot_) {
+  if (apart_) {
+    load_sums();
+  } else if (dot_) {
     dot_form();
   } else {
     outer_form();

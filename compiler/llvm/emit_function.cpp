@@ -150,7 +150,8 @@ EmittedPart emit_part(llvm::LLVMContext& context, const ir::Module& module, cons
   out->setDataLayout(target.machine->createDataLayout());
   out->setTargetTriple(target.machine->getTargetTriple().str());
 
-  FunctionContext shared{module, func, target, *out, ir::definitions(func), {}};
+  ProductParts parts(*out, target);
+  FunctionContext shared{module, func, target, *out, parts, ir::definitions(func), {}};
   for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
   int64_t scratch_bytes = 0;
   for (const ir::Op* kernel : kernels) {

@@ -150,6 +150,7 @@ void KernelEmitter::choose_tile() {
   if (product && !dot_ && (depth_ < 0 || depth_ > 16) && chains < 8) {
     depth_split_ = (8 + chains - 1) / chains;
   }
+  apart_ = product_apart();
 }
 
 Value* KernelEmitter::for_loop(Value* begin, Value* end, Value* step, Carried& carried,
@@ -248,6 +249,7 @@ std::pair<Value*, Value*> KernelEmitter::shard(Value* units) {
 // computed in the same order of operations whichever tile it falls into.
 void KernelEmitter::row_blocks(Value* begin, Value* end, Carried& carried,
                                const std::function<void(int, Value*, Carried&)>& body) {
+  if (apart_) return product_blocks(begin, end, carried, body);
   const auto loop = [&](Value* from, int rows) {
     return for_loop(from, end, i64(rows), carried,
                     [&](Value* row, Carried& inner) { body(rows, row, inner); });

@@ -17,6 +17,7 @@
 #include <llvm/IR/Module.h>
 
 #include "compiler/forms/kernel.h"
+#include "compiler/llvm/product_parts.h"
 #include "compiler/llvm/target.h"
 
 namespace sinter::compiler {
@@ -27,6 +28,7 @@ struct FunctionContext {
   const ir::Func& func;
   const Target& target;
   llvm::Module& out;
+  ProductParts& parts;
   std::vector<const ir::Op*> defs;
   StoredSet stored;
   // Slots of the buffer array: arguments, then globals, then results.
@@ -145,6 +147,13 @@ class KernelEmitter {
   void emit_contraction();
   void outer_form();
   void dot_form();
+  // Its sums computed by a function of their own (emit_product.cpp).
+  bool product_apart() const;
+  void product_blocks(Value* begin, Value* end, Carried& carried,
+                      const std::function<void(int rows, Value* row, Carried& carried)>& body);
+  ProductTile product_tile(int rows) const;
+  void fetch_rows(Value* row, Value* rows);
+  void load_sums();
   Value* depth_offset(const Access& access, Value* k);
   Value* dot_lanes_to_columns(std::vector<Value*> sums);
   void hoist_operands();
@@ -156,7 +165,6 @@ class KernelEmitter {
   int64_t panel_bytes(int vectors) const;
   Value* packed_address(Value* k, int c);
   Value* load_packed(Value* k, int c);
-  void store_packed(Value* x, Value* k, int c);
   void pack_panel();
 
   // Small pieces of IR.
@@ -197,6 +205,8 @@ class KernelEmitter {
   int packed_side_ = -1;      // the operand that is packed; -1 for none
   int64_t packed_depth_ = 0;  // products per element, at most
   int64_t scratch_bytes_ = 0;
+  bool apart_ = false;           // product_apart(), once the tile is chosen
+  Value* sums_ = nullptr;        // then: the sums of the row at hand, [vector]
   std::vector<Value*> hoisted_;  // column operand of [k][vector], held for the whole panel
 
   Tile tile_;

@@ -4,6 +4,7 @@
 #include <llvm/ADT/StringMap.h>
 #include <llvm/MC/MCSubtargetInfo.h>
 #include <llvm/MC/TargetRegistry.h>
+#include <llvm/Support/CommandLine.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/TargetParser/Host.h>
 #include <llvm/TargetParser/SubtargetFeature.h>
@@ -19,6 +20,13 @@ namespace {
 // the parts of a function are compiled by threads of their own.
 void register_native_target() {
   static const bool done = [] {
+    // Loops are emitted with the addresses they should have, and the pass that would look for
+    // better ones takes longer than all the rest of code generation. LLVM can only be told so for
+    // the whole process.
+    llvm::StringMap<llvm::cl::Option*>& options = llvm::cl::getRegisteredOptions();
+    if (const auto it = options.find("disable-lsr"); it != options.end()) {
+      static_cast<llvm::cl::opt<bool>*>(it->second)->setValue(true);
+    }
     return !llvm::InitializeNativeTarget() && !llvm::InitializeNativeTargetAsmPrinter();
   }();
   SINTER_CHECK(done, "LLVM was built without a target for this machine");

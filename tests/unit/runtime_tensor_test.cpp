@@ -369,3 +369,9 @@ TEST_CASE("fmt and streams print a tensor alike", "[tensor][print]") {
   CHECK(stream.str() == "[1.5 2. ]");
   CHECK(fmt::format("{}", x) == stream.str());
 }
+
+TEST_CASE("a shape without elements may name sizes whose product no integer holds", "[tensor]") {
+  const Tensor t = zeros({853248, 181921076184883200, 0});
+  CHECK(t.numel() == 0);
+  CHECK(t.shape() == Shape{853248, 181921076184883200, 0});
+}

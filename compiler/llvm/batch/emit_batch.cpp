@@ -144,8 +144,8 @@ void BatchEmitter::choose_block() {
       total_type_ = vector_of(element_type(llvm_context(), type(b.op->result).dtype), lanes_);
     }
   }
-  // Straight code takes as many rows to a block whatever the vector is, so that a batch of a hundred
-  // leaves few; a block that no batch can fill would work for nothing.
+  // Straight code takes as many rows to a block whatever the vector is, so that a batch of a
+  // hundred leaves few; a block that no batch can fill would work for nothing.
   block_ = !form_.loops && context_.target.vector_bytes > 32 ? 2 : 4;
   while (block_ > 1 && int64_t{block_} * lanes_ > context_.func.max_batch) block_ /= 2;
 }

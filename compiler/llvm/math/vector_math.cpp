@@ -97,8 +97,8 @@ Value* emit_log1p(IRBuilder<>& b, bool fused, Value* x) {
 // |x| = u + k ln 2, t = tanh(u) by a minimax polynomial, and with e = 4^k the addition theorem
 //   tanh(|x|) = (e - 1 + (e + 1) t) / (e + 1 + (e - 1) t).
 // k is 0 up to 0.567, where the quotient is t / 1 and rounds nothing, and u is not far below zero
-// elsewhere, so that the numerator loses nothing. The denominator is written as numerator + 2 (1 - t):
-// what was rounded off the one then stands in the other as well. From 9.2 on tanh is 1 in f32.
+// elsewhere, so that the numerator loses nothing. The denominator is written as numerator + 2 (1 -
+// t): what was rounded off the one then stands in the other as well. From 9.2 on tanh is 1 in f32.
 Value* emit_tanh(IRBuilder<>& b, bool fused, Value* x) {
   const LaneMath m(b, fused, x);
   Value* size = m.at_most(m.absolute(x), 9.2);

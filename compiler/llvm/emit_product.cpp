@@ -1,0 +1,155 @@
+// A kernel around a long contraction whose tiles are functions (product_parts.h): a block of rows
+// at a time, the sums of the whole block first, then row by row what is made of them.
+#include <algorithm>
+
+#include "compiler/llvm/emit_kernel.h"
+#include "compiler/llvm/emit_scalar.h"
+#include "ir/op.h"
+
+namespace sinter::compiler {
+
+using llvm::BasicBlock;
+using llvm::Value;
+
+namespace {
+
+// A buffer of this size does not stay in the near caches from one step to the next.
+constexpr int64_t far_bytes = int64_t{1} << 18;
+constexpr int64_t line_bytes = 64;
+
+}  // namespace
+
+bool KernelEmitter::product_apart() const { return packed_side_ >= 0 && form_.rank() == 2; }
+
+// Asks for what the rows of the block will read beside their sums, such as a parameter and its
+// state: it comes from a far cache, a line from each of many pages, while the products are summed.
+void KernelEmitter::fetch_rows(Value* row, Value* rows) {
+  std::vector<Access> far;
+  for (const auto& [v, axes] : form_.reads) {
+    if (form_.find(v) || !by_row(varies(v)) || !by_column(varies(v))) continue;
+    const Access access = access_of(v, axes);
+    const int64_t columns = static_columns();
+    const auto element = static_cast<int64_t>(dtype_size(access.dtype));
+    const int64_t bytes = columns * element * (form_.domain[0].batch ? 1 : form_.domain[0].scale);
+    if (bytes >= far_bytes && unit_stride(access, form_.columns_axis())) far.push_back(access);
+  }
+  if (far.empty()) return;
+  Carried none;
+  for_loop(i64(0), rows, i64(1), none, [&](Value* r, Carried&) {
+    for (const Access& access : far) {
+      Value* offset = row_offset(access, builder_.CreateAdd(row, r));
+      llvm::Type* element = memory_type(llvm_context(), access.dtype);
+      Value* at =
+          builder_.CreateGEP(element, access.base, builder_.CreateAdd(offset, tile_.column));
+      const auto bytes =
+          int64_t{tile_.vectors} * lanes_ * static_cast<int64_t>(dtype_size(access.dtype));
+      for (int64_t line = 0; line < bytes; line += line_bytes) {
+        Value* to = builder_.CreateGEP(builder_.getInt8Ty(), at, i64(line));
+        builder_.CreateIntrinsic(
+            llvm::Intrinsic::prefetch, {to->getType()},
+            {to, builder_.getInt32(0), builder_.getInt32(3), builder_.getInt32(1)});
+      }
+    }
+  });
+}
+
+// The tile for `rows` rows and the vectors of the panel at hand.
+ProductTile KernelEmitter::product_tile(int rows) const {
+  const Access& a = factors_[1 - packed_side_];
+  // Only a stride of 1 is worth code of its own.
+  const auto known = [](Value* stride) {
+    auto* c = llvm::dyn_cast_or_null<llvm::ConstantInt>(stride);
+    return c && c->isOne() ? 1 : ProductTile::any_stride;
+  };
+  return {.dtype = a.dtype,
+          .lanes = lanes_,
+          .rows = rows,
+          .vectors = tile_.vectors,
+          .depth_split = depth_split_,
+          .row_stride = known(a.strides[0]),
+          .depth_stride = known(a.strides[static_cast<size_t>(form_.rank())])};
+}
+
+// Full tiles, then the largest power of two that is left. Every row is summed in the same order
+// whichever tile it falls into.
+void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
+                                   const std::function<void(int, Value*, Carried&)>& body) {
+  const Access& a = factors_[1 - packed_side_];
+  const int64_t panel = panel_bytes(tile_vectors_);
+  const int64_t sums =
+      int64_t{tile_rows_} * tile_vectors_ * lanes_ * static_cast<int64_t>(dtype_size(a.dtype));
+  scratch_bytes_ = std::max(scratch_bytes_, panel + sums);
+
+  llvm::Function* function = builder_.GetInsertBlock()->getParent();
+  BasicBlock* before = builder_.GetInsertBlock();
+  BasicBlock* block = BasicBlock::Create(llvm_context(), "block", function);
+  BasicBlock* exit = BasicBlock::Create(llvm_context(), "exit", function);
+  builder_.CreateCondBr(builder_.CreateICmpSLT(begin, end), block, exit);
+  builder_.SetInsertPoint(block);
+  auto* row = builder_.CreatePHI(builder_.getInt64Ty(), 2);
+  row->addIncoming(begin, before);
+  std::vector<llvm::PHINode*> phis;
+  Carried inside;
+  for (Value* v : carried) {
+    phis.push_back(builder_.CreatePHI(v->getType(), 2));
+    phis.back()->addIncoming(v, before);
+    inside.push_back(phis.back());
+  }
+
+  // The number of rows, and the tile for it.
+  Value* left = builder_.CreateSub(end, row);
+  llvm::Function* one = context_.parts.get(product_tile(1));
+  Value *rows = i64(1), *tile = one;
+  const auto prefer = [&](int count) {
+    Value* fits = builder_.CreateICmpSGE(left, i64(count));
+    rows = builder_.CreateSelect(fits, i64(count), rows);
+    tile = builder_.CreateSelect(fits, context_.parts.get(product_tile(count)), tile);
+  };
+  for (int count = 2; count < tile_rows_; count *= 2) prefer(count);
+  if (tile_rows_ > 1) prefer(tile_rows_);
+
+  fetch_rows(row, rows);
+  llvm::Type* element = memory_type(llvm_context(), a.dtype);
+  Value* first = builder_.CreateGEP(element, a.base, row_offset(a, row));
+  const auto stride = [&](Value* s) { return s ? s : i64(0); };
+  sums_ = builder_.CreateGEP(builder_.getInt8Ty(), scratch_, i64(panel));
+  builder_.CreateCall(
+      one->getFunctionType(), tile,
+      {first, stride(a.strides[0]), stride(a.strides[static_cast<size_t>(form_.rank())]), scratch_,
+       depth_value_, sums_});
+
+  Value* const all_sums = sums_;
+  scopes_.emplace_back();
+  for_loop(i64(0), rows, i64(1), inside, [&](Value* r, Carried& of_row) {
+    Value* at = builder_.CreateMul(r, i64(int64_t{tile_.vectors} * lanes_));
+    sums_ = builder_.CreateGEP(element_type(llvm_context(), a.dtype), all_sums, at);
+    body(1, builder_.CreateAdd(row, r), of_row);
+  });
+  scopes_.pop_back();
+
+  Value* next = builder_.CreateAdd(row, rows);
+  BasicBlock* latch = builder_.GetInsertBlock();
+  builder_.CreateCondBr(builder_.CreateICmpSLT(next, end), block, exit);
+  row->addIncoming(next, latch);
+  for (size_t i = 0; i < phis.size(); ++i) phis[i]->addIncoming(inside[i], latch);
+  builder_.SetInsertPoint(exit);
+  for (size_t i = 0; i < carried.size(); ++i) {
+    auto* out = builder_.CreatePHI(carried[i]->getType(), 2);
+    out->addIncoming(carried[i], before);
+    out->addIncoming(inside[i], latch);
+    carried[i] = out;
+  }
+}
+
+// The sums of the row at hand, where the rest of the kernel looks for them.
+void KernelEmitter::load_sums() {
+  const DType dtype = factors_[0].dtype;
+  llvm::Type* type = vector_of(element_type(llvm_context(), dtype), lanes_);
+  const llvm::Align align(dtype_size(dtype) * static_cast<size_t>(lanes_));
+  for (int c = 0; c < tile_.vectors; ++c) {
+    Value* x = builder_.CreateAlignedLoad(type, builder_.CreateGEP(type, sums_, i64(c)), align);
+    remember(form_.root->result, 0, c, x);
+  }
+}
+
+}  // namespace sinter::compiler

@@ -1,0 +1,321 @@
+#include "compiler/llvm/product_parts.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <llvm/IR/IRBuilder.h>
+
+#include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/math/vector_math.h"
+
+namespace sinter::compiler {
+
+using llvm::BasicBlock;
+using llvm::Value;
+
+namespace {
+
+using Values = std::vector<Value*>;
+
+// A function that is being written, its element and vector types, and loops.
+class PartEmitter {
+ public:
+  PartEmitter(llvm::Module& out, const std::string& name, llvm::ArrayRef<llvm::Type*> arguments,
+              DType dtype, int lanes)
+      : function(llvm::Function::Create(
+            llvm::FunctionType::get(llvm::Type::getVoidTy(out.getContext()), arguments, false),
+            llvm::GlobalValue::LinkOnceODRLinkage, name, out)),
+        b(BasicBlock::Create(out.getContext(), "entry", function)),
+        element(element_type(out.getContext(), dtype)),
+        vector(llvm::FixedVectorType::get(element, static_cast<unsigned>(lanes))),
+        whole_vector(dtype_size(dtype) * static_cast<size_t>(lanes)) {
+    // Modules that are linked together may have the same part: one of them stays.
+    function->setVisibility(llvm::GlobalValue::HiddenVisibility);
+    function->addFnAttr(llvm::Attribute::NoUnwind);
+  }
+
+  Value* i64(int64_t v) { return b.getInt64(static_cast<uint64_t>(v)); }
+  Value* argument(unsigned i) { return function->getArg(i); }
+
+  // k = begin, begin + by, ... while all of k to k + by - 1 are below `end`; returns the first
+  // left. `surely`: it is known to run once.
+  Value* loop(Value* begin, int by, Value* end, bool surely, Values& carried,
+              const std::function<void(Value* k, Values& carried)>& body) {
+    BasicBlock* before = b.GetInsertBlock();
+    BasicBlock* inside = BasicBlock::Create(b.getContext(), "loop", function);
+    BasicBlock* after = BasicBlock::Create(b.getContext(), "after", function);
+    if (surely) {
+      b.CreateBr(inside);
+    } else {
+      b.CreateCondBr(b.CreateICmpSLE(b.CreateAdd(begin, i64(by)), end), inside, after);
+    }
+    b.SetInsertPoint(inside);
+    auto* k = b.CreatePHI(b.getInt64Ty(), 2);
+    k->addIncoming(begin, before);
+    Values values;
+    for (Value* v : carried) {
+      auto* phi = b.CreatePHI(v->getType(), 2);
+      phi->addIncoming(v, before);
+      values.push_back(phi);
+    }
+    const Values phis = values;
+    body(k, values);
+    Value* next = b.CreateAdd(k, i64(by));
+    BasicBlock* latch = b.GetInsertBlock();
+    b.CreateCondBr(b.CreateICmpSLE(b.CreateAdd(next, i64(by)), end), inside, after);
+    k->addIncoming(next, latch);
+    for (size_t i = 0; i < phis.size(); ++i) {
+      llvm::cast<llvm::PHINode>(phis[i])->addIncoming(values[i], latch);
+    }
+    b.SetInsertPoint(after);
+    const auto merged = [&](Value* skipped, Value* last) {
+      auto* phi = b.CreatePHI(skipped->getType(), 2);
+      if (!surely) phi->addIncoming(skipped, before);
+      phi->addIncoming(last, latch);
+      return phi;
+    };
+    for (size_t i = 0; i < phis.size(); ++i) carried[i] = merged(carried[i], values[i]);
+    return merged(begin, next);
+  }
+
+  void if_then(Value* condition, const std::function<void()>& body) {
+    BasicBlock* then = BasicBlock::Create(b.getContext(), "then", function);
+    BasicBlock* after = BasicBlock::Create(b.getContext(), "after", function);
+    b.CreateCondBr(condition, then, after);
+    b.SetInsertPoint(then);
+    body();
+    b.CreateBr(after);
+    b.SetInsertPoint(after);
+  }
+
+  // Lanes 0 to left-1 of a vector.
+  Value* first_lanes(Value* left) {
+    std::vector<llvm::Constant*> numbers;
+    const unsigned lanes = vector->getNumElements();
+    for (unsigned i = 0; i < lanes; ++i) numbers.push_back(b.getInt32(i));
+    Value* count = b.CreateTrunc(left, b.getInt32Ty());
+    return b.CreateICmpSLT(llvm::ConstantVector::get(numbers), b.CreateVectorSplat(lanes, count));
+  }
+
+  // A vector from anywhere; lanes outside the mask, if there is one, are zero.
+  Value* load(Value* at, Value* mask) {
+    const llvm::Align one_element(element->getScalarSizeInBits() / 8);
+    if (!mask) return b.CreateAlignedLoad(vector, at, one_element);
+    return b.CreateMaskedLoad(vector, at, one_element, mask, llvm::Constant::getNullValue(vector));
+  }
+
+  llvm::Function* function;
+  llvm::IRBuilder<> b;
+  llvm::Type* element;
+  llvm::FixedVectorType* vector;
+  llvm::Align whole_vector;
+};
+
+// ---- Tiles -------------------------------------------------------------------------------------
+
+void emit_tile(PartEmitter& e, const ProductTile& tile, bool fused) {
+  llvm::IRBuilder<>& b = e.b;
+  const auto stride = [&](int64_t known, unsigned argument) -> Value* {
+    return known == ProductTile::any_stride ? e.argument(argument) : e.i64(known);
+  };
+  Value *a = e.argument(0), *panel = e.argument(3), *depth = e.argument(4), *out = e.argument(5);
+  Value *row_stride = stride(tile.row_stride, 1), *depth_stride = stride(tile.depth_stride, 2);
+
+  // A processor adds two registers in an address, not three: one pointer for each three rows.
+  Value* two_rows = b.CreateAdd(row_stride, row_stride);
+  Values rows;
+  for (int r = 0; r < tile.rows; r += 3) {
+    rows.push_back(b.CreateGEP(e.element, a, b.CreateMul(row_stride, e.i64(r))));
+  }
+
+  const auto at = [&](int u, int r, int v) {
+    return static_cast<size_t>((u * tile.rows + r) * tile.vectors + v);
+  };
+  // Adds the products at `k` to the u-th chain of sums.
+  const auto step = [&](Value* k, int u, Values& sums) {
+    Value* from = b.CreateGEP(e.vector, panel, b.CreateMul(k, e.i64(tile.vectors)));
+    Values columns;
+    for (int v = 0; v < tile.vectors; ++v) {
+      Value* where = b.CreateGEP(e.vector, from, e.i64(v));
+      columns.push_back(b.CreateAlignedLoad(e.vector, where, e.whole_vector));
+    }
+    Value* along = b.CreateMul(k, depth_stride);
+    Value* first = nullptr;
+    for (int r = 0; r < tile.rows; ++r) {
+      if (r % 3 == 0) first = b.CreateGEP(e.element, rows[static_cast<size_t>(r / 3)], along);
+      Value* where = r % 3 == 0   ? first
+                     : r % 3 == 1 ? b.CreateGEP(e.element, first, row_stride)
+                                  : b.CreateGEP(e.element, first, two_rows);
+      Value* factor =
+          b.CreateVectorSplat(static_cast<unsigned>(tile.lanes), b.CreateLoad(e.element, where));
+      for (int v = 0; v < tile.vectors; ++v) {
+        Value*& sum = sums[at(u, r, v)];
+        sum = emit_fma(b, fused, factor, columns[static_cast<size_t>(v)], sum);
+      }
+    }
+  };
+  Values sums(static_cast<size_t>(tile.depth_split * tile.rows * tile.vectors),
+              llvm::Constant::getNullValue(e.vector));
+  // With few products for each k what else the loop does would show: two of them a round.
+  const int chains = tile.rows * tile.vectors;
+  const int round = tile.depth_split > 1 ? tile.depth_split : chains >= 8 && chains <= 12 ? 2 : 1;
+  Value* left = e.loop(e.i64(0), round, depth, round == 1, sums, [&](Value* k, Values& inside) {
+    for (int u = 0; u < round; ++u) {
+      step(b.CreateAdd(k, e.i64(u)), tile.depth_split > 1 ? u : 0, inside);
+    }
+  });
+  if (round > 1) {
+    e.loop(left, 1, depth, false, sums, [&](Value* k, Values& inside) { step(k, 0, inside); });
+  }
+  for (int r = 0; r < tile.rows; ++r) {
+    for (int v = 0; v < tile.vectors; ++v) {
+      Value* total = sums[at(0, r, v)];
+      for (int u = 1; u < tile.depth_split; ++u) total = b.CreateFAdd(total, sums[at(u, r, v)]);
+      Value* where = b.CreateGEP(e.vector, out, e.i64(r * tile.vectors + v));
+      b.CreateAlignedStore(total, where, e.whole_vector);
+    }
+  }
+  b.CreateRetVoid();
+}
+
+// ---- Packers -----------------------------------------------------------------------------------
+
+// Elements ahead along a line, and rows ahead, of what is copied.
+constexpr int64_t line_ahead = 64, rows_ahead = 16;
+
+// Exchanges rows and columns of a square of vectors, in log2(lanes) rounds of pairwise exchanges.
+void transpose_square(llvm::IRBuilder<>& builder, Values& rows) {
+  const auto lanes = static_cast<int>(rows.size());
+  for (int distance = lanes / 2; distance > 0; distance /= 2) {
+    std::vector<int> low, high;
+    for (int j = 0; j < lanes; ++j) {
+      const bool first = (j & distance) == 0;
+      low.push_back(first ? j : lanes + j - distance);
+      high.push_back(first ? j + distance : lanes + j);
+    }
+    for (int i = 0; i < lanes; ++i) {
+      if (i & distance) continue;
+      Value *&a = rows[static_cast<size_t>(i)], *&b = rows[static_cast<size_t>(i + distance)];
+      Value* const upper = builder.CreateShuffleVector(a, b, low);
+      b = builder.CreateShuffleVector(a, b, high);
+      a = upper;
+    }
+  }
+}
+
+void fetch_ahead(llvm::IRBuilder<>& b, Value* at) {
+  b.CreateIntrinsic(llvm::Intrinsic::prefetch, {at->getType()},
+                    {at, b.getInt32(0), b.getInt32(3), b.getInt32(1)});
+}
+
+// Lanes run along the columns in memory, as in the panel.
+void emit_pack_along(PartEmitter& e, const PanelPacker& packer) {
+  llvm::IRBuilder<>& b = e.b;
+  Value *from = e.argument(0), *stride = e.argument(1), *depth = e.argument(2),
+        *columns = e.argument(3), *panel = e.argument(4);
+  Values none;
+  e.loop(e.i64(0), 1, depth, true, none, [&](Value* k, Values&) {
+    Value* row = b.CreateGEP(e.element, from, b.CreateMul(k, stride));
+    fetch_ahead(b, b.CreateGEP(e.element, row, b.CreateMul(stride, e.i64(rows_ahead))));
+    for (int v = 0; v < packer.vectors; ++v) {
+      const int first = v * packer.lanes;
+      Value* left = packer.columns == PanelPacker::any_count
+                        ? b.CreateSub(columns, e.i64(first))
+                        : static_cast<Value*>(e.i64(packer.columns - first));
+      auto* known = llvm::dyn_cast<llvm::ConstantInt>(left);
+      const bool whole = known && known->getSExtValue() >= packer.lanes;
+      Value* x =
+          e.load(b.CreateGEP(e.element, row, e.i64(first)), whole ? nullptr : e.first_lanes(left));
+      Value* number = b.CreateAdd(b.CreateMul(k, e.i64(packer.vectors)), e.i64(v));
+      b.CreateAlignedStore(x, b.CreateGEP(e.vector, panel, number), e.whole_vector);
+    }
+  });
+  b.CreateRetVoid();
+}
+
+// Lanes run along the summed axis in memory, and along the columns in the panel.
+void emit_pack_across(PartEmitter& e, const PanelPacker& packer, bool cheap_masks) {
+  llvm::IRBuilder<>& b = e.b;
+  Value *from = e.argument(0), *stride = e.argument(1), *depth = e.argument(2),
+        *columns = e.argument(3), *panel = e.argument(4), *vectors = e.argument(5);
+  Value* last = b.CreateSub(columns, e.i64(1));
+  Value* row_bytes = b.CreateMul(vectors, e.i64(static_cast<int64_t>(e.whole_vector.value())));
+  Values none;
+  e.loop(e.i64(0), 1, vectors, true, none, [&](Value* v, Values&) {
+    Value* first = b.CreateMul(v, e.i64(packer.lanes));
+    Value* start = b.CreateGEP(e.element, from, b.CreateMul(first, stride));
+    Values starts;
+    for (int j = 0; j < packer.lanes; ++j) {
+      starts.push_back(start);
+      Value* more = b.CreateICmpSLT(b.CreateAdd(first, e.i64(j)), last);
+      start = b.CreateGEP(e.element, start, b.CreateSelect(more, stride, e.i64(0)));
+    }
+    const auto square = [&](Value* k, Value* mask) {
+      Values rows;
+      for (Value* start : starts) {
+        Value* at = b.CreateGEP(e.element, start, k);
+        fetch_ahead(b, b.CreateGEP(e.element, at, e.i64(line_ahead)));
+        rows.push_back(e.load(at, mask));
+      }
+      transpose_square(b, rows);
+      Value* to = b.CreateGEP(e.vector, panel, b.CreateAdd(b.CreateMul(k, vectors), v));
+      for (Value* row : rows) {
+        b.CreateAlignedStore(row, to, e.whole_vector);
+        to = b.CreateGEP(b.getInt8Ty(), to, row_bytes);
+      }
+    };
+    Values nothing;
+    if (cheap_masks) {  // one body for whole squares and for the last one
+      Value* end = b.CreateAdd(depth, e.i64(packer.lanes - 1));
+      e.loop(e.i64(0), packer.lanes, end, true, nothing,
+             [&](Value* k, Values&) { square(k, e.first_lanes(b.CreateSub(depth, k))); });
+      return;
+    }
+    Value* done = e.loop(e.i64(0), packer.lanes, depth, false, nothing,
+                         [&](Value* k, Values&) { square(k, nullptr); });
+    Value* left = b.CreateSub(depth, done);
+    e.if_then(b.CreateICmpSGT(left, e.i64(0)), [&] { square(done, e.first_lanes(left)); });
+  });
+  b.CreateRetVoid();
+}
+
+}  // namespace
+
+llvm::Function* ProductParts::get(const ProductTile& tile) {
+  llvm::Function*& function = tiles_[tile];
+  if (function) return function;
+  const auto stride = [](int64_t s) {
+    return s == ProductTile::any_stride ? std::string("any") : std::to_string(s);
+  };
+  std::string name =
+      fmt::format("tile_{}x{}x{}_{}_{}_{}", tile.rows, tile.vectors, tile.lanes,
+                  dtype_name(tile.dtype), stride(tile.row_stride), stride(tile.depth_stride));
+  if (tile.depth_split > 1) name += fmt::format("_split{}", tile.depth_split);
+  llvm::Type *pointer = llvm::PointerType::getUnqual(out_.getContext()),
+             *word = llvm::Type::getInt64Ty(out_.getContext());
+  PartEmitter e(out_, name, {pointer, word, word, pointer, word, pointer}, tile.dtype, tile.lanes);
+  emit_tile(e, tile, target_.fma);
+  return function = e.function;
+}
+
+llvm::Function* ProductParts::get(const PanelPacker& packer) {
+  llvm::Function*& function = packers_[packer];
+  if (function) return function;
+  std::string name = fmt::format("pack_{}_{}_{}", packer.across ? "across" : "along", packer.lanes,
+                                 dtype_name(packer.dtype));
+  if (!packer.across) name += fmt::format("_{}", packer.vectors);
+  if (packer.columns != PanelPacker::any_count) name += fmt::format("_of_{}", packer.columns);
+  llvm::Type *pointer = llvm::PointerType::getUnqual(out_.getContext()),
+             *word = llvm::Type::getInt64Ty(out_.getContext());
+  PartEmitter e(out_, name, {pointer, word, word, word, pointer, word}, packer.dtype, packer.lanes);
+  if (packer.across) {
+    emit_pack_across(e, packer, target_.vector_bytes >= 32);
+  } else {
+    emit_pack_along(e, packer);
+  }
+  return function = e.function;
+}
+
+}  // namespace sinter::compiler

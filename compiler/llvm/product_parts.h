@@ -1,0 +1,65 @@
+// The parts of a contraction that kernels share, as functions of their own. They are compiled once
+// for all kernels that agree on them, and what follows the sums in a kernel (bias, activation,
+// update) once for all numbers of rows.
+//
+// A tile is the inner loop: the sums of some rows x vectors, held in registers over the whole
+// depth. A packer copies the column operand, one panel of columns at a time, to where tiles want
+// it: [depth][vectors of the tile]. Every tile then reads it with unit stride, whatever the layout
+// and the strides of the operand are, so that neither a power of two between rows nor the number of
+// pages costs anything, and x W^T needs no sum across lanes.
+#pragma once
+
+#include <compare>
+#include <map>
+
+#include <llvm/IR/Module.h>
+
+#include <sinter/dtype.h>
+
+#include "compiler/llvm/target.h"
+
+namespace sinter::compiler {
+
+// sums[r][v] = sum over k of a[r * row_stride + k * depth_stride] * panel[k][v], v a vector.
+struct ProductTile {
+  DType dtype = DType::f32;
+  int lanes = 1, rows = 1, vectors = 1;
+  int depth_split = 1;  // chains of sums for each element, every depth_split-th k each
+  int64_t row_stride = 0, depth_stride = 0;  // elements; `any_stride`: an argument says
+  static constexpr int64_t any_stride = -1;
+  auto operator<=>(const ProductTile&) const = default;
+};
+
+// panel[k][j] = b[k * depth_stride + j * column_stride], j < vectors * lanes; one stride is 1.
+// Columns that do not exist repeat the last one or are zero; when the depth has unit stride it is
+// rounded up to a multiple of lanes and filled with zeros.
+struct PanelPacker {
+  DType dtype = DType::f32;
+  int lanes = 1;
+  bool across = false;      // the depth has unit stride, the columns have not
+  int vectors = any_count;  // `any_count`: an argument says, as it must across
+  int columns = any_count;  // that exist
+  static constexpr int any_count = -1;
+  auto operator<=>(const PanelPacker&) const = default;
+};
+
+// Those of one LLVM module.
+class ProductParts {
+ public:
+  ProductParts(llvm::Module& out, const Target& target) : out_(out), target_(target) {}
+
+  // void tile(ptr a, i64 row_stride, i64 depth_stride, ptr panel, i64 depth, ptr sums)
+  // `panel` and `sums` are aligned to whole vectors.
+  llvm::Function* get(const ProductTile& tile);
+  // void pack(ptr b, i64 stride, i64 depth, i64 columns, ptr panel, i64 vectors)
+  // `stride` is the one that is not 1.
+  llvm::Function* get(const PanelPacker& packer);
+
+ private:
+  llvm::Module& out_;
+  const Target& target_;
+  std::map<ProductTile, llvm::Function*> tiles_;
+  std::map<PanelPacker, llvm::Function*> packers_;
+};
+
+}  // namespace sinter::compiler
