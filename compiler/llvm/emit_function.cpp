@@ -6,6 +6,7 @@
 
 #include <llvm/IR/IntrinsicsAArch64.h>
 #include <llvm/IR/IntrinsicsX86.h>
+#include <llvm/Transforms/Utils/FunctionComparator.h>
 
 #include "compiler/llvm/batch/emit_batch.h"
 #include "compiler/llvm/emit_kernel.h"
@@ -119,25 +120,105 @@ void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
   b.CreateRet(b.getInt32(0));
 }
 
+// Kernels that may do the same to other buffers: those of one key. What they are made of is in a
+// kernel's name, behind its number.
+std::string twin_key(const ir::Func& func, const ir::Op& kernel) {
+  const std::string& name = kernel.attrs.text("name");
+  std::string key = name.substr(std::min(name.find('_'), name.size()));
+  for (ir::ValueId v : kernel.outputs) key += ' ' + ir::to_string(func.type(v));
+  return key;
+}
+
+// Kernels of one LLVM module, equal ones once.
+class KernelSet {
+ public:
+  KernelSet(const FunctionContext& context, const std::vector<const ir::Op*>& kernels)
+      : context_(context) {
+    for (const ir::Op* kernel : kernels) ++twins_[twin_key(context.func, *kernel)];
+  }
+
+  // Returns the bytes of scratch memory that the kernel needs.
+  int64_t emit(const ir::Op& kernel) {
+    KernelEmitter emitter(context_, kernel);
+    const std::string key = twin_key(context_.func, kernel);
+    if (twins_[key] == 1) {
+      emitter.emit();
+      return emitter.scratch_bytes();
+    }
+    KernelEmitter::Places places;
+    llvm::Function* body = emitter.emit_movable(places);
+    for (llvm::Function* other : bodies_[key]) {
+      if (llvm::FunctionComparator(other, body, &globals_).compare() != 0) continue;
+      body->eraseFromParent();
+      body = other;
+      break;
+    }
+    if (bodies_[key].empty() || bodies_[key].back() != body) bodies_[key].push_back(body);
+    call_with(places, body, kernel_symbol(context_.func, kernel));
+    return emitter.scratch_bytes();
+  }
+
+ private:
+  // The kernel itself: its body at its places.
+  void call_with(const KernelEmitter::Places& places, llvm::Function* body,
+                 const std::string& name) {
+    llvm::LLVMContext& context = context_.out.getContext();
+    const std::vector<uint64_t> words(places.begin(), places.end());
+    llvm::Constant* values = llvm::ConstantDataArray::get(context, words);
+    auto* table =
+        new llvm::GlobalVariable(context_.out, values->getType(), true,
+                                 llvm::GlobalValue::InternalLinkage, values, name + ".places");
+    auto* function = llvm::Function::Create(kernel_type(context),
+                                            llvm::GlobalValue::ExternalLinkage, name, context_.out);
+    function->addFnAttr(llvm::Attribute::NoUnwind);
+    IRBuilder<> b(llvm::BasicBlock::Create(context, "entry", function));
+    std::vector<Value*> arguments;
+    for (llvm::Argument& a : function->args()) arguments.push_back(&a);
+    arguments.push_back(table);
+    b.CreateCall(body, arguments)->setTailCall();
+    b.CreateRetVoid();
+  }
+
+  const FunctionContext& context_;
+  std::map<std::string, int> twins_;
+  std::map<std::string, std::vector<llvm::Function*>> bodies_;
+  llvm::GlobalNumberState globals_;
+};
+
 }  // namespace
 
 std::vector<std::vector<const ir::Op*>> deal_kernels(const ir::Func& func, int parts) {
-  // What a kernel costs to compile, roughly: its ops, and the tiles that a product repeats.
-  std::vector<std::pair<int, const ir::Op*>> kernels;
+  // What kernels cost to compile, roughly: their ops, and the tiles that a product repeats. Those
+  // that may be equal stay together, where one body can serve them.
+  struct Group {
+    int cost = 0;
+    std::vector<const ir::Op*> kernels;
+  };
+  std::map<std::string, Group> by_key;
+  std::vector<Group*> groups;
   for (const ir::Op& op : func.body) {
     if (op.kind != ir::OpKind::kernel) continue;
-    int cost = static_cast<int>(op.body.size()) + 4;
-    for (const ir::Op& inner : op.body) cost += inner.kind == ir::OpKind::contraction ? 20 : 0;
-    kernels.emplace_back(cost, &op);
+    Group& group = by_key[twin_key(func, op)];
+    if (group.kernels.empty()) {
+      groups.push_back(&group);
+      group.cost = static_cast<int>(op.body.size()) + 4;
+      for (const ir::Op& inner : op.body) {
+        group.cost += inner.kind == ir::OpKind::contraction ? 20 : 0;
+      }
+    } else {
+      ++group.cost;
+    }
+    group.kernels.push_back(&op);
   }
-  std::stable_sort(kernels.begin(), kernels.end(),
-                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::stable_sort(groups.begin(), groups.end(),
+                   [](const Group* a, const Group* b) { return a->cost > b->cost; });
   std::vector<std::vector<const ir::Op*>> out(static_cast<size_t>(parts));
   std::vector<int> load(static_cast<size_t>(parts), 0);
-  for (const auto& [cost, op] : kernels) {
+  for (const Group* group : groups) {
     const auto lightest = std::min_element(load.begin(), load.end());
-    *lightest += cost;
-    out[static_cast<size_t>(lightest - load.begin())].push_back(op);
+    *lightest += group->cost;
+    auto& part = out[static_cast<size_t>(lightest - load.begin())];
+    part.insert(part.end(), group->kernels.begin(), group->kernels.end());
   }
   return out;
 }
@@ -154,14 +235,13 @@ EmittedPart emit_part(llvm::LLVMContext& context, const ir::Module& module, cons
   FunctionContext shared{module, func, target, *out, parts, ir::definitions(func), {}};
   for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
   int64_t scratch_bytes = 0;
+  KernelSet set(shared, kernels);
   for (const ir::Op* kernel : kernels) {
     if (batch_in_lanes(*kernel)) {
       BatchEmitter(shared, *kernel).emit();
       continue;
     }
-    KernelEmitter emitter(shared, *kernel);
-    emitter.emit();
-    scratch_bytes = std::max(scratch_bytes, emitter.scratch_bytes());
+    scratch_bytes = std::max(scratch_bytes, set.emit(*kernel));
   }
   if (with_step) emit_step(*out, func, target);
 

@@ -40,6 +40,13 @@ llvm::FunctionType* kernel_type(llvm::LLVMContext& context) {
                                  {pointer, pointer, pointer, word, word, word}, false);
 }
 
+llvm::FunctionType* movable_kernel_type(llvm::LLVMContext& context) {
+  llvm::FunctionType* plain = kernel_type(context);
+  std::vector<llvm::Type*> arguments(plain->param_begin(), plain->param_end());
+  arguments.push_back(llvm::PointerType::getUnqual(context));
+  return llvm::FunctionType::get(plain->getReturnType(), arguments, false);
+}
+
 KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kernel)
     : context_(context),
       kernel_(kernel),
@@ -48,9 +55,19 @@ KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kerne
       entry_(context.out.getContext()) {}
 
 llvm::Function* KernelEmitter::emit() {
+  return emit_as(kernel_type(llvm_context()), kernel_symbol(context_.func, kernel_));
+}
+
+llvm::Function* KernelEmitter::emit_movable(Places& places) {
+  llvm::Function* function =
+      emit_as(movable_kernel_type(llvm_context()), kernel_symbol(context_.func, kernel_) + ".body");
+  places = places_;
+  return function;
+}
+
+llvm::Function* KernelEmitter::emit_as(llvm::FunctionType* type, const std::string& name) {
   auto* function =
-      llvm::Function::Create(kernel_type(llvm_context()), llvm::GlobalValue::ExternalLinkage,
-                             kernel_symbol(context_.func, kernel_), context_.out);
+      llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, name, context_.out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   buffers_ = function->getArg(0);
   arena_ = function->getArg(1);
@@ -58,6 +75,7 @@ llvm::Function* KernelEmitter::emit() {
   n_ = function->getArg(3);
   tid_ = function->getArg(4);
   threads_ = function->getArg(5);
+  if (function->arg_size() > 6) table_ = function->getArg(6);
   BasicBlock* entry = BasicBlock::Create(llvm_context(), "entry", function);
   BasicBlock* start = BasicBlock::Create(llvm_context(), "start", function);
   entry_.SetInsertPoint(entry);

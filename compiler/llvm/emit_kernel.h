@@ -40,12 +40,20 @@ struct FunctionContext {
 std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel);
 // void kernel(ptr buffers, ptr arena, ptr scratch, i64 n, i64 tid, i64 threads)
 llvm::FunctionType* kernel_type(llvm::LLVMContext& context);
+// The same and a table of places behind it.
+llvm::FunctionType* movable_kernel_type(llvm::LLVMContext& context);
 
 class KernelEmitter {
  public:
   KernelEmitter(const FunctionContext& context, const ir::Op& kernel);
 
   llvm::Function* emit();
+  // Where a kernel's buffers lie, apart from its code: slots of the buffer array and byte offsets
+  // in the arena, in the order in which the code first names them.
+  using Places = std::vector<int64_t>;
+  // The kernel with one more argument, a table of `places`, so that kernels that do the same to
+  // other buffers have equal code.
+  llvm::Function* emit_movable(Places& places);
   // Bytes of its own that each thread needs at `scratch` while the kernel runs.
   int64_t scratch_bytes() const { return scratch_bytes_; }
 
@@ -121,6 +129,8 @@ class KernelEmitter {
                      int reader_axes);
   Value* entry_base(ir::ValueId v);
   Value* slot_base(int slot);
+  Value* place(bool in_arena, int64_t at);
+  llvm::Function* emit_as(llvm::FunctionType* type, const std::string& name);
   Value* arena_base(int64_t offset);
   Value* row_offset(const Access& access, Value* row);
   std::vector<Value*> row_indices(Value* row);
@@ -212,6 +222,9 @@ class KernelEmitter {
   Tile tile_;
   std::vector<Scope> scopes_;
   std::map<int32_t, Value*> bases_;
+  Value* table_ = nullptr;  // of places; null where they are constants
+  std::map<std::pair<bool, int64_t>, Value*> placed_;
+  Places places_;
 };
 
 }  // namespace sinter::compiler

@@ -44,15 +44,25 @@ Value* KernelEmitter::fma(Value* a, Value* x, Value* c) {
 Value* KernelEmitter::slot_base(int slot) {
   Value*& base = bases_[-1 - slot];
   if (!base) {
-    base = entry_.CreateLoad(
-        entry_.getPtrTy(),
-        entry_.CreateConstGEP1_64(entry_.getPtrTy(), buffers_, static_cast<uint64_t>(slot)));
+    llvm::Type* pointer = entry_.getPtrTy();
+    base = entry_.CreateLoad(pointer, entry_.CreateGEP(pointer, buffers_, place(false, slot)));
   }
   return base;
 }
 
 Value* KernelEmitter::arena_base(int64_t offset) {
-  return entry_.CreateConstGEP1_64(entry_.getInt8Ty(), arena_, static_cast<uint64_t>(offset));
+  return entry_.CreateGEP(entry_.getInt8Ty(), arena_, place(true, offset));
+}
+
+Value* KernelEmitter::place(bool in_arena, int64_t at) {
+  if (!table_) return i64(at);
+  Value*& known = placed_[{in_arena, at}];
+  if (!known) {
+    Value* where = entry_.CreateConstGEP1_64(entry_.getInt64Ty(), table_, places_.size());
+    known = entry_.CreateLoad(entry_.getInt64Ty(), where);
+    places_.push_back(at);
+  }
+  return known;
 }
 
 // Where the elements of a stored value begin.

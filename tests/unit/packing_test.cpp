@@ -1,5 +1,8 @@
 // Products whose column operand is packed: each of the three products of a layer, with sizes that
 // leave rests of rows, columns and products, for each width of vectors that this machine has.
+#include <string>
+#include <vector>
+
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
@@ -48,14 +51,21 @@ void compare(int64_t in, int64_t out, const char* dtype, const std::string& cpu,
   }
 }
 
+// This processor, and its smaller kin with shorter vectors.
+std::vector<std::string> processors() {
+  std::vector<std::string> out{""};
+#if defined(__x86_64__)
+  out.push_back("x86-64-v2");
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) out.push_back("x86-64-v3");
+#endif
+  return out;
+}
+
 }  // namespace
 
 TEST_CASE("packed products with any rest of rows, columns and depth") {
-  for (const std::string cpu : {"", "x86-64-v2"}) {
-#if !defined(__x86_64__)
-    if (!cpu.empty()) continue;
-#endif
-    for (int64_t in : {17, 24, 33, 64}) {
+  for (const std::string& cpu : processors()) {
+    for (int64_t in : {6, 17, 24, 33, 64}) {
       for (int64_t out : {18, 32, 45}) compare(in, out, "f32", cpu);
     }
     compare(19, 20, "f64", cpu);
@@ -64,15 +74,42 @@ TEST_CASE("packed products with any rest of rows, columns and depth") {
 
 // A megabyte of weights and few rows: the update sweeps W by rows.
 TEST_CASE("the update of a wide layer from a small batch, with rests of rows and columns") {
-  for (const std::string cpu : {"", "x86-64-v2"}) {
-#if !defined(__x86_64__)
-    if (!cpu.empty()) continue;
-#endif
+  for (const std::string& cpu : processors()) {
     compare(517, 519, "f32", cpu, 20);
     compare(512, 516, "f32", cpu, 16);
   }
 }
 
 TEST_CASE("a wide layer whose products run on all threads") { compare(259, 130, "f32", ""); }
+
+// Kernels that differ in their buffers only have one body between them.
+TEST_CASE("equal layers are compiled once") {
+  std::string text, before = "%x";
+  for (int i = 0; i < 6; ++i) text += fmt::format("global @w{} : f32[24, 24]\n", i);
+  text += "func @f(%x: f32[n, 24]) {\n";
+  for (int i = 0; i < 6; ++i) {
+    text += fmt::format(
+        "  %y{0} = contraction {1}, @w{0} {{a = [1], b = [1]}} : f32[n, 24]\n"
+        "  %h{0} = relu %y{0} : f32[n, 24]\n",
+        i, before);
+    before = fmt::format("%h{}", i);
+  }
+  text += fmt::format("  return %h3, {}\n}}\n", before);
+  const ir::Module module = ir::parse(text);
+  const auto code = compile(module, "f", {.max_batch = 40, .threads = 1, .keep_code_text = true});
+  CHECK(code->kernels().size() == 6);
+  const std::string assembly = code->assembly();
+  size_t bodies = 0;
+  for (size_t at = 0; (at = assembly.find(".body:\n", at)) != std::string::npos; ++at) ++bodies;
+  // From the argument, from the arena to the arena, and to a result (the fourth is one, too).
+  CHECK(bodies >= 1);
+  CHECK(bodies <= 4);
+  for (int64_t n : {1, 17, 40}) {
+    const Inputs inputs = inputs_for(module, n, static_cast<uint64_t>(n));
+    const Run want = interpret_as_recorded(module, inputs, n);
+    const Run got = run_compiled(*code, module.funcs[0], module.globals, inputs, n);
+    CHECK(difference(got, want, 1e-5) == "");
+  }
+}
 
 }  // namespace sinter::compiler
