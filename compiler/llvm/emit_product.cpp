@@ -21,22 +21,40 @@ constexpr int64_t line_bytes = 64;
 
 bool KernelEmitter::product_apart() const { return packed_side_ >= 0 && form_.rank() == 2; }
 
-// Asks for what the rows of the block will read beside their sums, such as a parameter and its
-// state: it comes from a far cache, a line from each of many pages, while the products are summed.
+// Asks for the lines that the rows of the block will read and write beside their sums, while the
+// products are summed: parameters and their state come from a far cache, a line from each of many
+// pages, and what another thread has read in the last step is written only once it has let go.
 void KernelEmitter::fetch_rows(Value* row, Value* rows) {
-  std::vector<Access> far;
-  for (const auto& [v, axes] : form_.reads) {
-    if (form_.find(v) || !by_row(varies(v)) || !by_column(varies(v))) continue;
-    const Access access = access_of(v, axes);
+  struct Line {
+    Access access;
+    bool written;
+  };
+  std::vector<Line> lines;
+  const auto add = [&](const Access& access, bool written) {
+    const bool listed = std::any_of(lines.begin(), lines.end(), [&](const Line& line) {
+      return line.access.base == access.base;
+    });
     const int64_t columns = static_columns();
     const auto element = static_cast<int64_t>(dtype_size(access.dtype));
     const int64_t bytes = columns * element * (form_.domain[0].batch ? 1 : form_.domain[0].scale);
-    if (bytes >= far_bytes && unit_stride(access, form_.columns_axis())) far.push_back(access);
+    const bool far = bytes >= far_bytes || (written && kernel_.attrs.flag("parallel"));
+    if (far && !listed && unit_stride(access, form_.columns_axis())) {
+      lines.push_back({access, written});
+    }
+  };
+  for (const KernelOp& k : form_.ops) {
+    if (k.late || !by_row(k.varies) || !by_column(k.varies)) continue;
+    if (k.role != Role::assign && !is_output(k.op->result)) continue;
+    for (const Access& to : targets(k)) add(to, true);
   }
-  if (far.empty()) return;
+  for (const auto& [v, axes] : form_.reads) {
+    if (form_.find(v) || !by_row(varies(v)) || !by_column(varies(v))) continue;
+    add(access_of(v, axes), false);
+  }
+  if (lines.empty()) return;
   Carried none;
   for_loop(i64(0), rows, i64(1), none, [&](Value* r, Carried&) {
-    for (const Access& access : far) {
+    for (const auto& [access, written] : lines) {
       Value* offset = row_offset(access, builder_.CreateAdd(row, r));
       llvm::Type* element = memory_type(llvm_context(), access.dtype);
       Value* at =
@@ -47,7 +65,7 @@ void KernelEmitter::fetch_rows(Value* row, Value* rows) {
         Value* to = builder_.CreateGEP(builder_.getInt8Ty(), at, i64(line));
         builder_.CreateIntrinsic(
             llvm::Intrinsic::prefetch, {to->getType()},
-            {to, builder_.getInt32(0), builder_.getInt32(3), builder_.getInt32(1)});
+            {to, builder_.getInt32(written), builder_.getInt32(3), builder_.getInt32(1)});
       }
     }
   });

@@ -37,7 +37,10 @@ QuarterTurns quarter_turns(const LaneMath& m, Value* x) {
   // From here to twice as much the unit of a number is 4.
   constexpr double four_units = 0x1p54;
   Value* fours = w.with_sign_of(w.real(four_units), wide);
+  // The sum and what its roundings took away (Knuth 1998, section 4.2.2, theorem B): some floats
+  // come within 2^-29 of a quarter turn, and all digits of their rest are in the low parts.
   Value* turns = nullptr;
+  Value* lost = w.real(0.0);
   double limit = four_units;
   for (double part : kTwoOverPi) {
     // From the limit on the last bit of the product is worth 4 or more: nothing is left of it.
@@ -49,10 +52,20 @@ QuarterTurns quarter_turns(const LaneMath& m, Value* x) {
     Value* product = b.CreateFMul(wide, factor);
     Value* whole = b.CreateFSub(b.CreateFAdd(product, fours), fours);
     Value* rest = b.CreateFSub(product, whole);
-    turns = turns ? b.CreateFAdd(turns, rest) : rest;
+    if (!turns) {
+      turns = rest;
+      continue;
+    }
+    Value* sum = b.CreateFAdd(turns, rest);
+    Value* added = b.CreateFSub(sum, turns);
+    Value* error =
+        b.CreateFAdd(b.CreateFSub(turns, b.CreateFSub(sum, added)), b.CreateFSub(rest, added));
+    lost = b.CreateFAdd(lost, error);
+    turns = sum;
   }
   const LaneMath::Rounded count = w.rounded(turns);
-  Value* rest = b.CreateFMul(b.CreateFSub(turns, count.value), w.real(1.57079632679489661923));
+  Value* rest = b.CreateFAdd(b.CreateFSub(turns, count.value), lost);
+  rest = b.CreateFMul(rest, w.real(1.57079632679489661923));
   return {b.CreateTrunc(count.bits, m.bits(x)->getType()), m.narrow(rest)};
 }
 
