@@ -47,6 +47,7 @@ class Executable {
 
   virtual const ir::Module& module() const = 0;  // after the whole pipeline
   virtual int64_t max_batch() const = 0;
+  virtual int threads() const { return 1; }  // that run its parallel kernels
   // The kernels in the order of the plan, for who runs them one by one on memory of his own, as the
   // tests of the plan do, under DenormalsAreZero; empty if interpreted. They are valid as long as
   // this object.

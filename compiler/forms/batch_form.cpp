@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "compiler/forms/batch_stages.h"
+#include "compiler/forms/cost.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {
@@ -176,36 +177,6 @@ int batch_axis(const Type& type) {
     if (type.shape[i].batch) return static_cast<int>(i);
   }
   return -1;
-}
-
-// Vector operations for one element of an elementwise op.
-double program_cost(const Func& func, const Op& op) {
-  std::vector<DType> dtypes;
-  for (ValueId v : op.operands) dtypes.push_back(func.type(v).dtype);
-  double cost = 0;
-  for (const ir::ScalarNode& node :
-       ir::scalar_program(op, dtypes, func.type(op.result).dtype).nodes) {
-    switch (node.prim) {
-      case ir::Prim::operand:
-      case ir::Prim::constant:
-      case ir::Prim::index:
-      case ir::Prim::linear_index:
-      case ir::Prim::rows:
-        break;
-      case ir::Prim::exp:
-        cost += 18;
-        break;
-      case ir::Prim::log:
-        cost += 28;
-        break;
-      case ir::Prim::tanh:
-        cost += 35;
-        break;
-      default:
-        cost += 1;
-    }
-  }
-  return cost;
 }
 
 class Analyzer {
@@ -448,7 +419,7 @@ class Analyzer {
     }
     if (op.kind == OpKind::cumsum) return count;
     const bool moves = def(op).is(Trait::view) || op.kind == OpKind::pad;
-    return moves ? 0 : count * program_cost(func_, op);
+    return moves ? 0 : count * element_operations(func_, op);
   }
 
   const Func& func_;

@@ -134,6 +134,7 @@ class NativeExecutable final : public Executable {
 
   const ir::Module& module() const override { return module_; }
   int64_t max_batch() const override { return max_batch_; }
+  int threads() const override { return threads_; }
   std::vector<CompiledKernel> kernels() const override {
     std::vector<CompiledKernel> out;
     const ir::Func& func = *module_.find(func_name_);

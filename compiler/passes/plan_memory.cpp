@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "compiler/forms/batch_form.h"
+#include "compiler/forms/cost.h"
 #include "compiler/forms/kernel.h"
 #include "compiler/passes/passes.h"
 #include "ir/op.h"
@@ -27,10 +28,9 @@ using ir::ValueId;
 namespace {
 
 constexpr int64_t cache_line = 64, alignment = cache_line;
-// Below this many operations for the whole step one thread is quicker than two with barriers; a
-// kernel below the second number is not worth cutting up.
-constexpr double parallel_step_flops = 1e6;
-constexpr double parallel_kernel_flops = 3e4;
+// A step that is expected to take less is quicker on one thread than on two with barriers; a kernel
+// below the second number is not worth cutting up.
+constexpr double parallel_step_us = 10, parallel_kernel_us = 0.4;
 
 int64_t aligned(int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
@@ -59,16 +59,18 @@ class Planner {
     for (Op& op : func_.body) {
       if (op.kind != OpKind::kernel) continue;
       if (batch_in_lanes(op)) {
+        op.notes.push_back(to_string(kernel_cost(module_, func_, op, max_batch_)));
         share_rows(op);
         continue;
       }
-      const KernelForm form = kernel_form(module_, func_, op);
-      const double flops = form.serial() ? 0 : kernel_flops(func_, form, max_batch_);
-      total += flops;
-      kernels.emplace_back(&op, flops);
+      const KernelCost cost = kernel_cost(module_, func_, op, max_batch_);
+      op.notes.push_back(to_string(cost));
+      const double us = kernel_form(module_, func_, op).serial() ? 0 : cost.us;
+      total += us;
+      kernels.emplace_back(&op, us);
     }
-    for (auto& [op, flops] : kernels) {
-      op->attrs.set("parallel", total >= parallel_step_flops && flops >= parallel_kernel_flops);
+    for (auto& [op, us] : kernels) {
+      op->attrs.set("parallel", total >= parallel_step_us && us >= parallel_kernel_us);
     }
   }
 

@@ -44,6 +44,14 @@ class Input {
   }
 
   int64_t row_bytes() const { return row_bytes_; }
+  // Memory for so many rows, if `memory` is not that already.
+  void reserve(Tensor& memory, int64_t rows) const {
+    Shape shape = shape_;
+    shape[0] = rows;
+    if (memory.shape() != shape || memory.dtype() != dtype_) {
+      memory = Tensor::empty(shape, dtype_);
+    }
+  }
 
  private:
   bool fits(const Tensor& t) const {

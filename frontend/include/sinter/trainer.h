@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <sinter/data_loader.h>
 #include <sinter/loader_position.h>
 #include <sinter/nn.h>
 #include <sinter/optim.h>
@@ -104,6 +105,11 @@ class Trainer {
   /// batch_size does not divide the rows. Returns the mean loss over the rows seen.
   float steps(const Tensor& x, const Tensor& y, StepsOptions options = {},
               const std::source_location& at = std::source_location::current());
+  /// An epoch of a loader, what is left of it after seek(), in few calls: mini-batches are gathered
+  /// into blocks, and each block trains in one. The same batches, losses and bits as a loop over
+  /// step(); losses() has all of them. Returns the mean loss over the rows seen. What a data set
+  /// throws leaves the batches before it trained.
+  float steps(DataLoader& loader, const std::source_location& at = std::source_location::current());
   /// The losses of the last step() or steps(), one for each mini-batch.
   std::span<const float> losses() const;
   /// A metric of the last step(), steps() (its mean over the rows seen) or evaluate(). Error with
