@@ -44,7 +44,7 @@ int thread_count(const char* name) {
       count > kMaxThreads) {
     throw meaningless(name, value,
                       fmt::format("set {} to a number of threads from 1 to {}, or to 0 "
-                                  "for one a core",
+                                  "for what is quickest",
                                   name, kMaxThreads));
   }
   return count;

@@ -79,9 +79,11 @@ void KernelEmitter::pack_panel() {
   const auto depth_axis = static_cast<size_t>(form_.rank());
   Value* start = builder_.CreateMul(tile_.column, f.strides[columns_axis]);
   start = builder_.CreateGEP(memory_type(llvm_context(), f.dtype), f.base, start);
-  builder_.CreateCall(pack,
-                      {start, f.strides[across ? columns_axis : depth_axis], depth_value_,
-                       builder_.CreateSub(columns_, tile_.column), scratch_, i64(tile_.vectors)});
+  Value* stride = f.strides[across ? columns_axis : depth_axis];
+  if (!stride) stride = i64(0);  // the same along the whole depth
+  builder_.CreateCall(
+      pack, {start, stride, depth_value_, builder_.CreateSub(columns_, tile_.column), scratch_,
+             i64(tile_.vectors)});
 }
 
 }  // namespace sinter::compiler

@@ -1,10 +1,12 @@
 // Native code for a planned function: emitted as LLVM modules, compiled by their TargetMachines
 // without an optimization pipeline (the emitted IR is already what we want), linked by ORC.
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <map>
 #include <new>
+#include <optional>
 #include <thread>
 
 #include <llvm/ExecutionEngine/Orc/ExecutionUtils.h>
@@ -18,12 +20,14 @@
 #include <sinter/thread_team.h>
 
 #include "compiler/compile.h"
+#include "compiler/forms/cost.h"
 #include "compiler/llvm/emit_function.h"
 #include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/jit_symbols.h"
 #include "compiler/llvm/target.h"
 #include "ir/op.h"
 #include "runtime/float_mode.h"
+#include "runtime/thread_choice.h"
 
 namespace sinter::compiler {
 
@@ -86,28 +90,39 @@ class NativeExecutable final : public Executable {
       entry_(&call, 0, 1);
       return;
     }
-    struct Context {
-      sinter_function entry;
-      const sinter_call* call;
-    } context{entry_, &call};
-    team_->run(
-        [](void* opaque, int tid, int threads) {
-          const auto& c = *static_cast<Context*>(opaque);
-          c.entry(c.call, tid, threads);
-        },
-        &context);
+    if (!choice_) {
+      share(call);
+      return;
+    }
+    timed(1, [&](int threads) {
+      if (threads > 1) {
+        share(call);
+      } else {
+        entry_(&call, 0, 1);
+      }
+    });
   }
 
   void run_steps(void* const* buffers, std::span<const int64_t> stride_bytes, int64_t count,
                  int64_t batch, int64_t last_rows) override {
-    Steps steps{this, buffers, stride_bytes, count, batch, last_rows};
-    if (threads_ == 1) {
-      steps.run(0, 1);
-      return;
+    Steps steps{this, buffers, stride_bytes, 0, count, batch, last_rows};
+    while (steps.first < count) {
+      const int64_t runs =
+          choice_ ? std::min(choice_->runs_left(), count - steps.first) : count - steps.first;
+      steps.end = steps.first + runs;
+      const auto on = [&](int threads) {
+        if (threads == 1) return steps.run(0, 1);
+        team_->run([](void* opaque, int tid,
+                      int size) { static_cast<const Steps*>(opaque)->run(tid, size); },
+                   &steps);
+      };
+      if (choice_) {
+        timed(runs, on);
+      } else {
+        on(threads_);
+      }
+      steps.first = steps.end;
     }
-    team_->run(
-        [](void* opaque, int tid, int threads) { static_cast<Steps*>(opaque)->run(tid, threads); },
-        &steps);
   }
 
   void run_kernel(const std::string& kernel, void* const* buffers, int64_t n) override {
@@ -161,6 +176,33 @@ class NativeExecutable final : public Executable {
     }
   };
 
+  void share(const sinter_call& call) {
+    struct Context {
+      sinter_function entry;
+      const sinter_call* call;
+    } context{entry_, &call};
+    team_->run(
+        [](void* opaque, int tid, int threads) {
+          const auto& c = *static_cast<Context*>(opaque);
+          c.entry(c.call, tid, threads);
+        },
+        &context);
+  }
+
+  // `runs` runs by run_on(threads), on as many threads as are quickest.
+  template <class RunOn>
+  void timed(int64_t runs, RunOn&& run_on) {
+    using Clock = std::chrono::steady_clock;
+    if (!choice_->measures()) {
+      run_on(choice_->threads());
+      choice_->took(runs, 0);
+      return;
+    }
+    const Clock::time_point begin = Clock::now();
+    run_on(choice_->threads());
+    choice_->took(runs, std::chrono::duration<double, std::nano>(Clock::now() - begin).count());
+  }
+
   sinter_call make_call(void* const* buffers, int64_t n) const {
     return {buffers, n, arena_.get(), barrier_, scratch_.get(), scratch_bytes_};
   }
@@ -170,13 +212,17 @@ class NativeExecutable final : public Executable {
     NativeExecutable* self;
     void* const* buffers;
     std::span<const int64_t> stride_bytes;
-    int64_t count, batch, last_rows;
+    int64_t first, count, batch, last_rows;  // steps from `first` to `end` of `count`
+    int64_t end = count;
 
     void run(int tid, int threads) const {
       void** own = &self->pointers_[static_cast<size_t>(tid) * self->slots_];
       std::copy(buffers, buffers + self->slots_, own);
+      for (size_t i = 0; i < stride_bytes.size(); ++i) {
+        own[i] = static_cast<char*>(own[i]) + first * stride_bytes[i];
+      }
       const DenormalsAreZero mode;
-      for (int64_t step = 0; step < count; ++step) {
+      for (int64_t step = first; step < end; ++step) {
         const sinter_call call = self->make_call(own, step + 1 < count ? batch : last_rows);
         self->entry_(&call, tid, threads);
         for (size_t i = 0; i < stride_bytes.size(); ++i) {
@@ -260,9 +306,13 @@ class NativeExecutable final : public Executable {
   }
 
   void choose_threads(const ir::Func& func, const Options& options) {
+    constexpr double least_certain_us = 5e3;
     bool parallel = false;
+    double us = 0;
     for (const ir::Op& op : func.body) {
-      parallel |= op.kind == ir::OpKind::kernel && op.attrs.flag("parallel");
+      if (op.kind != ir::OpKind::kernel) continue;
+      parallel |= op.attrs.flag("parallel");
+      us += kernel_cost(module_, func, op, func.max_batch).us;
     }
     const int cores = ThreadTeam::available_cores();
     int wanted = options.threads > 0 ? options.threads : cores;
@@ -275,6 +325,9 @@ class NativeExecutable final : public Executable {
     }
     threads_ = wanted;
     barrier_ = team_->barrier();
+    // Where a step is long all threads are surely quicker, and where the user has said how many,
+    // that is how many.
+    if (options.threads == 0 && us < least_certain_us) choice_.emplace(threads_);
   }
 
   const ir::Module module_;
@@ -289,6 +342,7 @@ class NativeExecutable final : public Executable {
   std::unique_ptr<ThreadTeam> own_team_;
   ThreadTeam* team_ = nullptr;
   int threads_ = 1;
+  std::optional<ThreadChoice> choice_;
   sinter_barrier* barrier_ = nullptr;
   std::vector<void*> pointers_;
   std::string llvm_ir_, assembly_;

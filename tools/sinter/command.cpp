@@ -17,7 +17,7 @@ namespace sinter::command {
 
 void PipelineSwitches::add_to(CommandLine& line) {
   line.option("--max-batch", max_batch, "Rows to plan memory for (default 1)").positive();
-  line.option("--threads", threads, "Threads to use, 0 for one a core").between(0, 4096);
+  line.option("--threads", threads, "Threads to use, 0 for what is quickest").between(0, 4096);
   line.option("--cpu", cpu, "Processor to compile for, as LLVM names it (default: this one)");
   line.option("--off", off, "Passes to leave out, comma-separated; required passes stay")
       .comma_separated();

@@ -22,7 +22,7 @@ Example:
 Environment:
   SINTER_DUMP=dir    write every stage of every compilation into dir
   SINTER_JIT=0       run the reference interpreter instead of compiled code
-  SINTER_THREADS=k   threads to use, 0 for one a core (results do not depend on it)
+  SINTER_THREADS=k   threads to use, 0 for what is quickest (results do not depend on it)
   SINTER_TIME=1      print the time of every pass to stderr
   SINTER_OFF=a,b     leave passes out
   SINTER_PERF=1      list compiled code in /tmp/perf-PID.map, for perf

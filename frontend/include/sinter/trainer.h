@@ -64,7 +64,8 @@ struct TrainerOptions {
   int64_t max_batch = 0;
   /// A batch larger than max_batch is an Error instead.
   bool fixed_batch = false;
-  /// 0: SINTER_THREADS, or one for each core. Results do not depend on it.
+  /// 0: SINTER_THREADS, or one for each core or one alone, whichever is quicker. Results do not
+  /// depend on it.
   int threads = 0;
   /// Runs more threads than there are cores, to test that results do not depend on their number.
   bool oversubscribe = false;
