@@ -27,7 +27,8 @@ while [[ $# -gt 0 ]]; do
 done
 
 tools/setup.sh --bench >&2
-[[ -f build/release/CMakeCache.txt ]] || cmake --preset release >&2
+# Even where it was configured before: the libraries of peers may have come since.
+cmake --preset release >&2
 cmake --build --preset release --target sinter_bench sinter_peers >&2
 
 bin=build/release/bin python=build/venv/bin/python
@@ -50,7 +51,13 @@ check_curves() {
 check_curves "$bin/sinter_bench" regression classification digits_small
 check_curves "$python bench/peers/jax_peer.py" regression classification digits_small
 check_curves "$bin/sinter_peer_cpp" regression classification
-if [[ -x "$bin/sinter_peer_dnnl" ]]; then check_curves "$bin/sinter_peer_dnnl" digits_small; fi
+libraries=()
+for library in dnnl openblas xsmm; do
+  if [[ -x "$bin/sinter_peer_$library" ]]; then
+    check_curves "$bin/sinter_peer_$library" digits_small
+    libraries+=("$library")
+  fi
+done
 
 # turn NAME ROUND COMMAND...: one program's figures of one workload.
 turn() {
@@ -66,7 +73,7 @@ for workload in ${workloads//,/ }; do
     turn jax "$round" "$python" bench/peers/jax_peer.py ${configs:+--configs "$configs"} \
       "${first[@]}"
     turn cpp "$round" "$bin/sinter_peer_cpp"
-    if [[ -x "$bin/sinter_peer_dnnl" ]]; then turn dnnl "$round" "$bin/sinter_peer_dnnl"; fi
+    for library in "${libraries[@]}"; do turn "$library" "$round" "$bin/sinter_peer_$library"; done
   done
 done
 

@@ -80,7 +80,11 @@ for argument in "$@"; do
   case "$argument" in
     --peers) python_packages=("${peers[@]}") ;;
     --oracles) python_packages=("${oracles[@]}") ;;
-    --bench) packages+=(libdnnl-dev) python_packages=("${oracles[@]}") ;;
+    --bench)
+      # The OpenBLAS that runs on OpenMP, as the loops between its products do.
+      packages+=(libdnnl-dev libopenblas-openmp-dev libxsmm-dev)
+      python_packages=("${oracles[@]}")
+      ;;
     -h | --help) sed -n '2,7p' tools/setup.sh | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) printf 'error: unknown argument %s; see tools/setup.sh --help\n' "$argument" >&2; exit 2 ;;
   esac
