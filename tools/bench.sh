@@ -6,8 +6,8 @@
 #     --workloads W1,W6                these only; figures of others stay in the folder
 #     --blocks N, --rounds N           timed blocks of each figure, turns of all programs (5, 2)
 #     --configs LIST                   of JAX: 1-thread/async, 1-thread/inline, 2-thread/... (all)
-#     --with-torch                     PyTorch as well: 5 GB to install, and a minute or more each turn
-#     --torch-configs LIST             of PyTorch: 1-thread/eager, .../foreach, /fused, /compile (all)
+#     --with-torch                     PyTorch as well: 5 GB to install, minutes for each workload
+#     --torch-configs LIST             of it: 1-thread/eager, .../foreach, /fused, /compile (all)
 #     --out DIR                        where figures go (build/bench)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -27,7 +27,7 @@ while [[ $# -gt 0 ]]; do
     --with-torch) with_torch=--torch; shift ;;
     --torch-configs) torch_configs=${2:?--torch-configs needs a value}; shift 2 ;;
     --out) out=${2:?--out needs a value}; shift 2 ;;
-    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d'; exit 0 ;;
+    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "error: unknown argument $1; see tools/bench.sh --help" >&2; exit 2 ;;
   esac
 done

@@ -91,7 +91,7 @@ for argument in "$@"; do
       python_packages+=("${oracles[@]}")
       ;;
     --torch) python_packages+=("${torch[@]}") ;;
-    -h | --help) sed -n '2,9p' tools/setup.sh | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h | --help) sed -n '2,8p' tools/setup.sh | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) printf 'error: unknown argument %s; see tools/setup.sh --help\n' "$argument" >&2; exit 2 ;;
   esac
 done

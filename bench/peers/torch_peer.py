@@ -111,8 +111,9 @@ def time_workload(spec, run, blocks, config):
     times = {}
     for name, body in (("step", block_of_steps), ("step_read", block_of_reads)):
         times[name] = time_blocks(body, spec["per_call"], blocks)
-        if not math.isfinite(float(last[0])):
-            sys.exit(f"the loss is {float(last[0])}")
+        loss = torch.as_tensor(last[0]).item()
+        if not math.isfinite(loss):
+            sys.exit(f"the loss is {loss}")
     return times
 
 
