@@ -6,28 +6,35 @@
 #     --workloads W1,W6                these only; figures of others stay in the folder
 #     --blocks N, --rounds N           timed blocks of each figure, turns of all programs (5, 2)
 #     --configs LIST                   of JAX: 1-thread/async, 1-thread/inline, 2-thread/... (all)
+#     --with-torch                     PyTorch as well: 5 GB to install, minutes for each workload
+#     --torch-configs LIST             of it: 1-thread/eager, .../foreach, /fused, /compile (all)
 #     --out DIR                        where figures go (build/bench)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 workloads= blocks=5 rounds=2 out=build/bench configs= start_up=W1,W6
+with_torch= torch_configs=
 while [[ $# -gt 0 ]]; do
   case "$1" in
     --quick)
       workloads=W1,W5-32,W6 blocks=3 rounds=1 configs=1-thread/inline,2-thread/async start_up=
+      torch_configs=1-thread/eager,2-thread/fused
       shift ;;
     --workloads) workloads=${2:?--workloads needs a value}; shift 2 ;;
     --blocks) blocks=${2:?--blocks needs a value}; shift 2 ;;
     --rounds) rounds=${2:?--rounds needs a value}; shift 2 ;;
     --configs) configs=${2:?--configs needs a value}; shift 2 ;;
+    --with-torch) with_torch=--torch; shift ;;
+    --torch-configs) torch_configs=${2:?--torch-configs needs a value}; shift 2 ;;
     --out) out=${2:?--out needs a value}; shift 2 ;;
-    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d'; exit 0 ;;
+    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "error: unknown argument $1; see tools/bench.sh --help" >&2; exit 2 ;;
   esac
 done
 
-tools/setup.sh --bench >&2
-[[ -f build/release/CMakeCache.txt ]] || cmake --preset release >&2
+tools/setup.sh --bench $with_torch >&2
+# Even where it was configured before: the libraries of peers may have come since.
+cmake --preset release >&2
 cmake --build --preset release --target sinter_bench sinter_peers >&2
 
 bin=build/release/bin python=build/venv/bin/python
@@ -49,8 +56,17 @@ check_curves() {
 }
 check_curves "$bin/sinter_bench" regression classification digits_small
 check_curves "$python bench/peers/jax_peer.py" regression classification digits_small
+if [[ -n "$with_torch" ]]; then
+  check_curves "$python bench/peers/torch_peer.py" regression classification digits_small
+fi
 check_curves "$bin/sinter_peer_cpp" regression classification
-if [[ -x "$bin/sinter_peer_dnnl" ]]; then check_curves "$bin/sinter_peer_dnnl" digits_small; fi
+libraries=()
+for library in dnnl openblas xsmm; do
+  if [[ -x "$bin/sinter_peer_$library" ]]; then
+    check_curves "$bin/sinter_peer_$library" digits_small
+    libraries+=("$library")
+  fi
+done
 
 # turn NAME ROUND COMMAND...: one program's figures of one workload.
 turn() {
@@ -65,8 +81,12 @@ for workload in ${workloads//,/ }; do
     turn sinter "$round" "$bin/sinter_bench" "${first[@]}"
     turn jax "$round" "$python" bench/peers/jax_peer.py ${configs:+--configs "$configs"} \
       "${first[@]}"
+    if [[ -n "$with_torch" ]]; then
+      turn torch "$round" "$python" bench/peers/torch_peer.py \
+        ${torch_configs:+--configs "$torch_configs"} "${first[@]}"
+    fi
     turn cpp "$round" "$bin/sinter_peer_cpp"
-    if [[ -x "$bin/sinter_peer_dnnl" ]]; then turn dnnl "$round" "$bin/sinter_peer_dnnl"; fi
+    for library in "${libraries[@]}"; do turn "$library" "$round" "$bin/sinter_peer_$library"; done
   done
 done
 

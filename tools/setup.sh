@@ -4,6 +4,8 @@
 #   tools/setup.sh             compilers and libraries, from Debian
 #   tools/setup.sh --peers     also numpy and safetensors, whose files tests exchange, in build/venv
 #   tools/setup.sh --oracles   also JAX, which fixtures and the bench need
+#   tools/setup.sh --bench     also the libraries that the bench compares with
+#   tools/setup.sh --torch     also PyTorch, for tools/bench.sh --with-torch: 5 GB
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,8 +14,11 @@ packages=(
   llvm-19-dev libfmt-dev catch2 libbenchmark-dev libcli11-dev nlohmann-json3-dev zlib1g-dev
   clang-format-19 strace
 )
-peers=("numpy==2.4.6" "safetensors==0.8.0")
+numpy="numpy==2.4.6"
+peers=("$numpy" "safetensors==0.8.0")
 oracles=("${peers[@]}" "jax==0.10.2")
+# The package index has no build of it for CPUs alone, and this one loads CUDA's libraries even so.
+torch=("$numpy" "torch==2.15.0")
 
 step() { printf '==> %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -78,10 +83,15 @@ install_python() {
 python_packages=()
 for argument in "$@"; do
   case "$argument" in
-    --peers) python_packages=("${peers[@]}") ;;
-    --oracles) python_packages=("${oracles[@]}") ;;
-    --bench) packages+=(libdnnl-dev) python_packages=("${oracles[@]}") ;;
-    -h | --help) sed -n '2,7p' tools/setup.sh | sed 's/^# \{0,1\}//'; exit 0 ;;
+    --peers) python_packages+=("${peers[@]}") ;;
+    --oracles) python_packages+=("${oracles[@]}") ;;
+    --bench)
+      # The OpenBLAS that runs on OpenMP, as the loops between its products do.
+      packages+=(libdnnl-dev libopenblas-openmp-dev libxsmm-dev)
+      python_packages+=("${oracles[@]}")
+      ;;
+    --torch) python_packages+=("${torch[@]}") ;;
+    -h | --help) sed -n '2,8p' tools/setup.sh | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) printf 'error: unknown argument %s; see tools/setup.sh --help\n' "$argument" >&2; exit 2 ;;
   esac
 done

@@ -16,8 +16,9 @@ import statistics
 import sys
 
 FRAMEWORKS = ["JAX", "PyTorch"]
-HAND_BUILT = ["C++", "oneDNN"]
 WORKLOADS = json.loads((pathlib.Path(__file__).parents[1] / "workloads.json").read_text())
+# In the order in which the workloads first ask for them.
+HAND_BUILT = list(dict.fromkeys(p for w in WORKLOADS for p in w.get("hand_built", [])))
 
 
 def load(folder):
@@ -102,7 +103,7 @@ def table(rows, found):
     calls = ["JAX step", "JAX steps", "PyTorch step"]
     out = ["| us per step | Sinter | % of floor | " + " | ".join(calls) + " | best framework | ratio "
            "| goal | " + " | ".join(HAND_BUILT) + " |",
-           "|---" * (8 + len(calls)) + "|"]
+           "|---" * (6 + len(calls) + len(HAND_BUILT)) + "|"]
     for row in rows:
         cells = [row["key"], f"{number(row['us'])} ({number(row['least'])})",
                  f"{100 * row['floor'] / row['us']:.0f}", *(cell(row, c) for c in calls),

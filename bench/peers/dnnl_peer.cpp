@@ -1,180 +1,24 @@
-// W6 to W8 as a programmer builds them on oneDNN: its matrix product for all three products of a
-// layer, with loops of OpenMP between for bias, ReLU, loss and update.
-#include <algorithm>
-#include <cmath>
-
+// The step of gemm_step.h over oneDNN.
 #include <dnnl.h>
 #include <fmt/core.h>
-#include <omp.h>
 
-#include "bench/peers/peer.h"
+#include <sinter/sinter.h>
+
+#include "bench/peers/gemm_step.h"
 
 namespace {
 
-using namespace sinter::bench;
-
-class DnnlStep : public HandBuiltStep {
- public:
-  explicit DnnlStep(const Recipe& recipe) : recipe_(recipe) {
-    omp_set_num_threads(recipe.threads);
-    const size_t rows = static_cast<size_t>(recipe.max_rows);
-    for (size_t i = 0; i + 1 < recipe.sizes.size(); ++i) {
-      const size_t in = size_t(recipe.sizes[i]), out = size_t(recipe.sizes[i + 1]);
-      Layer layer;
-      layer.in = recipe.sizes[i];
-      layer.out = recipe.sizes[i + 1];
-      layer.w.resize(in * out + out);
-      layer.g.resize(in * out + out);
-      if (recipe.optimizer == "adam") {
-        layer.m.resize(in * out + out);
-        layer.v.resize(in * out + out);
-      }
-      layer.a.resize(rows * out);
-      layer.d.resize(rows * out);
-      layers_.push_back(std::move(layer));
-    }
-  }
-
-  void set(size_t index, const float* weight, const float* bias) override {
-    Layer& l = layers_[index];
-    // Kept as [in, out], so that no product of the forward pass has a transposed operand.
-    for (int64_t o = 0; o < l.out; ++o) {
-      for (int64_t i = 0; i < l.in; ++i) l.w[size_t(i * l.out + o)] = weight[o * l.in + i];
-    }
-    std::copy_n(bias, l.out, l.w.data() + l.in * l.out);
-  }
-
-  float run(const sinter::Tensor& x, const sinter::Tensor& y) override {
-    const int64_t n = x.size(0);
-    const float* input = x.data<float>();
-    for (size_t i = 0; i < layers_.size(); ++i) {
-      Layer& l = layers_[i];
-      product('N', 'N', n, l.out, l.in, input, l.in, l.w.data(), l.out, l.a.data(), l.out);
-      add_bias(l, n, i + 1 < layers_.size());
-      input = l.a.data();
-    }
-    const float loss =
-        recipe_.classes ? cross_entropy(y.data<int64_t>(), n) : mse(y.data<float>(), n);
-    power1_ *= recipe_.beta1;
-    power2_ *= recipe_.beta2;
-    for (size_t i = layers_.size(); i-- > 0;) {
-      Layer& l = layers_[i];
-      const float* in = i == 0 ? x.data<float>() : layers_[i - 1].a.data();
-      product('T', 'N', l.in, l.out, n, in, l.in, l.d.data(), l.out, l.g.data(), l.out);
-      bias_gradient(l, n);
-      if (i > 0) {
-        Layer& below = layers_[i - 1];
-        product('N', 'T', n, l.in, l.out, l.d.data(), l.out, l.w.data(), l.out, below.d.data(),
-                l.in);
-        const int64_t size = n * below.out;
-#pragma omp parallel for simd
-        for (int64_t e = 0; e < size; ++e) below.d[e] = below.a[e] > 0 ? below.d[e] : 0;
-      }
-      update(l);
-    }
-    return loss;
-  }
-
- private:
-  struct Layer {
-    int64_t in = 0, out = 0;
-    // Weights [in, out], then the biases; the gradient and Adam's moments likewise.
-    std::vector<float> w, g, m, v;
-    std::vector<float> a, d;  // [n, out]: outputs and their gradient
-  };
-
-  static void product(char ta, char tb, int64_t m, int64_t n, int64_t k, const float* a,
-                      int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc) {
-    if (dnnl_sgemm(ta, tb, m, n, k, 1, a, lda, b, ldb, 0, c, ldc) != dnnl_success)
-      throw sinter::Error("dnnl_sgemm failed");
-  }
-
-  static void add_bias(Layer& l, int64_t n, bool relu) {
-    const float* bias = l.w.data() + l.in * l.out;
-#pragma omp parallel for
-    for (int64_t r = 0; r < n; ++r) {
-      float* a = l.a.data() + r * l.out;
-      if (relu) {
-        for (int64_t o = 0; o < l.out; ++o) a[o] = a[o] + bias[o] > 0 ? a[o] + bias[o] : 0;
-      } else {
-        for (int64_t o = 0; o < l.out; ++o) a[o] += bias[o];
-      }
-    }
-  }
-
-  static void bias_gradient(Layer& l, int64_t n) {
-    float* g = l.g.data() + l.in * l.out;
-    std::fill_n(g, l.out, 0.0f);
-    for (int64_t r = 0; r < n; ++r) {
-      for (int64_t o = 0; o < l.out; ++o) g[o] += l.d[size_t(r * l.out + o)];
-    }
-  }
-
-  float mse(const float* y, int64_t n) {
-    Layer& l = layers_.back();
-    const int64_t size = n * l.out;
-    const float scale = 1.0f / static_cast<float>(size);
-    float sum = 0;
-#pragma omp parallel for simd reduction(+ : sum)
-    for (int64_t e = 0; e < size; ++e) {
-      const float d = l.a[e] - y[e];
-      sum += d * d;
-      l.d[e] = 2 * scale * d;
-    }
-    return sum * scale;
-  }
-
-  float cross_entropy(const int64_t* y, int64_t n) {
-    Layer& l = layers_.back();
-    float loss = 0;
-    for (int64_t r = 0; r < n; ++r) {
-      const float* z = l.a.data() + r * l.out;
-      float* d = l.d.data() + r * l.out;
-      const float top = *std::max_element(z, z + l.out);
-      float sum = 0;
-      for (int64_t o = 0; o < l.out; ++o) sum += d[o] = std::exp(z[o] - top);
-      loss += top + std::log(sum) - z[y[r]];
-      for (int64_t o = 0; o < l.out; ++o) d[o] /= sum * float(n);
-      d[y[r]] -= 1 / static_cast<float>(n);
-    }
-    return loss / static_cast<float>(n);
-  }
-
-  void update(Layer& l) {
-    const int64_t size = int64_t(l.w.size());
-    float *w = l.w.data(), *g = l.g.data(), *m = l.m.data(), *v = l.v.data();
-    const float lr = recipe_.lr, b1 = recipe_.beta1, b2 = recipe_.beta2, eps = recipe_.eps;
-    if (recipe_.optimizer == "sgd") {
-#pragma omp parallel for simd
-      for (int64_t i = 0; i < size; ++i) w[i] -= lr * g[i];
-      return;
-    }
-    const float step = lr / static_cast<float>(1 - power1_);
-    const float root = 1 / std::sqrt(static_cast<float>(1 - power2_));
-#pragma omp parallel for simd
-    for (int64_t i = 0; i < size; ++i) {
-      m[i] = b1 * m[i] + (1 - b1) * g[i];
-      v[i] = b2 * v[i] + (1 - b2) * g[i] * g[i];
-      w[i] -= step * m[i] / (std::sqrt(v[i]) * root + eps);
-    }
-  }
-
-  Recipe recipe_;
-  double power1_ = 1, power2_ = 1;
-  std::vector<Layer> layers_;
-};
-
-std::unique_ptr<HandBuiltStep> make(const Recipe& recipe) {
-  // Below, calls cost more than products, and plain C++ is the better hand-built step.
-  if (recipe.sizes.front() < 64) return nullptr;
-  return std::make_unique<DnnlStep>(recipe);
+void product(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a,
+             const float* b, float* c) {
+  if (dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1, a,
+                 transpose_a ? m : k, b, transpose_b ? k : n, 0, c, n) != dnnl_success)
+    throw sinter::Error("dnnl_sgemm failed");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   const dnnl_version_t& v = *dnnl_version();
-  return peer_main(argc, argv,
-                   {"oneDNN", fmt::format("{}.{}.{}", v.major, v.minor, v.patch),
-                    omp_get_num_procs() > 1 ? std::vector{1, 2} : std::vector{1}, make});
+  return sinter::bench::gemm_peer_main(argc, argv, "oneDNN",
+                                       fmt::format("{}.{}.{}", v.major, v.minor, v.patch), product);
 }
