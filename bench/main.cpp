@@ -11,6 +11,7 @@
 #include "bench/first_step.h"
 #include "bench/limits.h"
 #include "bench/report.h"
+#include "bench/sweep.h"
 #include "bench/workloads.h"
 
 namespace {
@@ -28,7 +29,8 @@ struct Arguments {
   std::vector<std::string> workloads;
   int blocks = 7;
   int threads = 0;
-  std::string json, weights, child;
+  std::string json, weights, child, sweep;
+  int64_t up_to = 300;
   bool losses = false, first_step = false, limits_only = false;
   int repeats = 10;
 };
@@ -36,6 +38,13 @@ struct Arguments {
 int run(const Arguments& args) {
   if (!args.child.empty()) return first_step_child(find_workload(args.child));
   if (!args.weights.empty()) return check_curves(args.weights, args.losses, args.threads) ? 0 : 1;
+
+  if (!args.sweep.empty()) {
+    const Sweep sweep = args.sweep == "widths" ? Sweep::widths : Sweep::batches;
+    constexpr int rounds = 3;
+    print_sweep(sweep, time_sweep(sweep, args.up_to, rounds, args.threads));
+    return 0;
+  }
 
   std::vector<Workload> chosen;
   if (args.workloads.empty()) chosen = workloads();
@@ -79,6 +88,10 @@ int main(int argc, char** argv) {
   app.add_flag("--first-step", args.first_step, "time a new process to its first step, too");
   app.add_option("--repeats", args.repeats, "new processes for --first-step (10)")
       ->check(CLI::PositiveNumber);
+  app.add_option("--sweep", args.sweep, "time every width or batch and show where one is a cliff")
+      ->check(CLI::IsMember({"widths", "batches"}));
+  app.add_option("--up-to", args.up_to, "largest width or batch of --sweep (300)")
+      ->check(CLI::Range(1, 4096));
   app.add_flag("--limits", args.limits_only, "measure the machine only");
   app.add_option("--weights", args.weights, "check the loss curves of this training, no timing")
       ->type_name("DIR");
