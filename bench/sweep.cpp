@@ -20,6 +20,17 @@ Workload workload_of(int64_t width, int64_t batch) {
   return out;
 }
 
+struct Training {
+  Training(const Workload& workload, int threads)
+      : data(make_data(workload)),
+        net(make_net(workload)),
+        trainer(net, loss_of(false), make_optimizer("adam"),
+                {.max_batch = workload.batch, .threads = threads}) {}
+  Data data;
+  Mlp net;
+  Trainer trainer;
+};
+
 // The least of a few short blocks; the first, which wakes and warms, is not counted.
 double least_us(Trainer& trainer, const Tensor& x, const Tensor& y) {
   using Clock = std::chrono::steady_clock;
@@ -49,25 +60,24 @@ std::vector<double> time_sweep(Sweep sweep, int64_t up_to, int rounds, int threa
     least = std::min(least, us);
   };
   constexpr int64_t rows = 64, width = 64;
+  // All nets first: passes that lie apart in time meet the machine in different moods.
+  std::vector<std::unique_ptr<Training>> trainings;
   if (sweep == Sweep::widths) {
     for (int64_t size = 1; size <= up_to; ++size) {
-      const Workload workload = workload_of(size, rows);
-      const Data data = make_data(workload);
-      Mlp net = make_net(workload);
-      Trainer trainer(net, loss_of(false), make_optimizer("adam"),
-                      {.max_batch = rows, .threads = threads});
-      for (int round = 0; round < rounds; ++round) take(size, least_us(trainer, data.x, data.y));
+      trainings.push_back(std::make_unique<Training>(workload_of(size, rows), threads));
     }
-    return out;
+  } else {
+    trainings.push_back(std::make_unique<Training>(workload_of(width, up_to), threads));
   }
-  const Workload workload = workload_of(width, up_to);
-  const Data data = make_data(workload);
-  Mlp net = make_net(workload);
-  Trainer trainer(net, loss_of(false), make_optimizer("adam"),
-                  {.max_batch = up_to, .threads = threads});
   for (int round = 0; round < rounds; ++round) {
     for (int64_t size = 1; size <= up_to; ++size) {
-      take(size, least_us(trainer, data.x.rows(0, size), data.y.rows(0, size)));
+      if (sweep == Sweep::widths) {
+        Training& t = *trainings[static_cast<size_t>(size - 1)];
+        take(size, least_us(t.trainer, t.data.x, t.data.y));
+      } else {
+        Training& t = *trainings[0];
+        take(size, least_us(t.trainer, t.data.x.rows(0, size), t.data.y.rows(0, size)));
+      }
     }
   }
   return out;
