@@ -8,6 +8,7 @@
 #include <sinter/thread_team.h>
 
 #include "bench/curves.h"
+#include "bench/denormals.h"
 #include "bench/first_step.h"
 #include "bench/limits.h"
 #include "bench/report.h"
@@ -31,7 +32,7 @@ struct Arguments {
   int threads = 0;
   std::string json, weights, child, sweep;
   int64_t up_to = 300;
-  bool losses = false, first_step = false, limits_only = false;
+  bool losses = false, first_step = false, limits_only = false, denormals = false;
   int repeats = 10;
 };
 
@@ -39,6 +40,10 @@ int run(const Arguments& args) {
   if (!args.child.empty()) return first_step_child(find_workload(args.child));
   if (!args.weights.empty()) return check_curves(args.weights, args.losses, args.threads) ? 0 : 1;
 
+  if (args.denormals) {
+    print_denormals(args.threads);
+    return 0;
+  }
   if (!args.sweep.empty()) {
     const Sweep sweep = args.sweep == "widths" ? Sweep::widths : Sweep::batches;
     constexpr int rounds = 8;  // the machine is not at its best in each
@@ -92,6 +97,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"widths", "batches"}));
   app.add_option("--up-to", args.up_to, "largest width or batch of --sweep (300)")
       ->check(CLI::Range(1, 4096));
+  app.add_flag("--denormals", args.denormals, "time steps while numbers fade away to nothing");
   app.add_flag("--limits", args.limits_only, "measure the machine only");
   app.add_option("--weights", args.weights, "check the loss curves of this training, no timing")
       ->type_name("DIR");

@@ -34,3 +34,11 @@ foreach(cores one_core all_cores)
     endforeach()
   endforeach()
 endforeach()
+
+# The other things that it times, on a small scale.
+foreach(arguments "--sweep;batches;--up-to;3" "--sweep;widths;--up-to;2" "--denormals")
+  execute_process(COMMAND ${BENCH} ${arguments} RESULT_VARIABLE failed OUTPUT_VARIABLE text)
+  if(failed OR NOT text MATCHES "[0-9]\\.[0-9][0-9]")
+    message(FATAL_ERROR "sinter_bench ${arguments} ended with ${failed}:\n${text}")
+  endif()
+endforeach()
