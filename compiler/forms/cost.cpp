@@ -18,8 +18,6 @@ using ir::Dim;
 using ir::Func;
 using ir::Module;
 using ir::Op;
-using ir::OpKind;
-using ir::ValueDef;
 using ir::ValueId;
 
 namespace {
@@ -51,30 +49,11 @@ double padded_elements(const ir::Shape& domain, int64_t n) {
 
 // Every buffer that the kernel touches, once.
 double touched_bytes(const Func& func, const Op& kernel, int64_t n) {
-  std::set<ValueId> stored;
+  StoredSet stored;
   for (const Op& op : func.body) stored.insert(op.outputs.begin(), op.outputs.end());
-  const std::vector<const Op*> defs = ir::definitions(func);
-  const auto base = [&](ValueId v) {
-    while (func[v].def == ValueDef::op && !stored.count(v)) {
-      const Op& op = *defs[static_cast<size_t>(v.index)];
-      if (!def(op).is(ir::Trait::view)) break;
-      v = op.operands[0];
-    }
-    return v;
-  };
-  std::set<ValueId> inside, read, written(kernel.outputs.begin(), kernel.outputs.end());
-  for (const Op& op : kernel.body) {
-    for (size_t i = 0; i < op.operands.size(); ++i) {
-      if (op.kind == OpKind::assign && i == 0) {
-        written.insert(op.operands[0]);
-      } else if (!inside.count(op.operands[i])) {
-        read.insert(base(op.operands[i]));
-      }
-    }
-    if (op.result.valid()) inside.insert(op.result);
-  }
+  const TouchedValues touched = touched_values(func, ir::definitions(func), stored, kernel);
   double out = 0;
-  for (const std::set<ValueId>* buffers : {&read, &written}) {
+  for (const std::set<ValueId>* buffers : {&touched.reads, &touched.writes}) {
     for (ValueId v : *buffers) {
       const ir::Type& type = func.type(v);
       out += elements(type.shape, n) * static_cast<double>(dtype_size(type.dtype));
@@ -87,12 +66,7 @@ void count_work(const Func& func, const KernelForm& form, int64_t n, KernelCost&
   const double domain = padded_elements(form.domain, n);
   for (const KernelOp& k : form.ops) {
     if (k.role == Role::contraction) {
-      double depth = 1;
-      const ir::Shape& a = func.type(k.op->operands[0]).shape;
-      for (int64_t axis : k.op->attrs.integers("a")) {
-        depth *= static_cast<double>(a[static_cast<size_t>(axis)].at(n));
-      }
-      cost.multiply_adds += depth * domain;
+      cost.multiply_adds += contraction_depth(func, *k.op, n) * domain;
     } else if (k.role == Role::scatter_add || k.role == Role::line) {
       cost.operations += elements(func.type(k.op->operands[0]).shape, n);
     } else if (k.role == Role::row_reduce || k.role == Role::col_reduce) {
@@ -143,7 +117,9 @@ KernelCost kernel_cost(const Module& module, const Func& func, const Op& kernel,
   if (batch_in_lanes(kernel)) {
     cost.operations = batch_form(func, kernel).row_ops * static_cast<double>(n);
   } else {
-    count_work(func, kernel_form(module, func, kernel), n, cost);
+    const KernelForm form = kernel_form(module, func, kernel);
+    cost.serial = form.serial();
+    count_work(func, form, n, cost);
   }
   cost.bytes = touched_bytes(func, kernel, n);
   const Level* level = std::begin(memory);

@@ -15,6 +15,7 @@ struct KernelCost {
   double operations = 0;     // other vector operations, counted in elements
   double bytes = 0;          // read and written, each buffer once
   double us = 0;             // on one core of the processor described in cost.cpp
+  bool serial = false;       // one thread must run it
   std::string_view bound;    // what takes that long: multiply-adds, operations or memory
 };
 

@@ -466,18 +466,51 @@ bool reads_memory(const Op& op) {
 
 bool is_fold(const Op& op) { return def(op).is(Trait::reduction) && op.attrs.find("axes"); }
 
+ValueId stored_base(const Func& func, const std::vector<const Op*>& defs, const StoredSet& stored,
+                    ValueId v) {
+  while (func[v].def == ir::ValueDef::op && !stored.count(v)) {
+    const Op& op = *defs[static_cast<size_t>(v.index)];
+    // What a kernel computes on its way has no memory.
+    if (!def(op).is(Trait::view)) break;
+    v = op.operands[0];
+  }
+  return v;
+}
+
+TouchedValues touched_values(const Func& func, const std::vector<const Op*>& defs,
+                             const StoredSet& stored, const Op& kernel) {
+  TouchedValues out;
+  std::set<ValueId> inside;
+  for (const Op& op : kernel.body) {
+    for (size_t i = 0; i < op.operands.size(); ++i) {
+      if (op.kind == OpKind::assign && i == 0) {
+        out.writes.insert(op.operands[0]);
+      } else if (!inside.count(op.operands[i])) {
+        out.reads.insert(stored_base(func, defs, stored, op.operands[i]));
+      }
+    }
+    if (op.result.valid()) inside.insert(op.result);
+  }
+  out.writes.insert(kernel.outputs.begin(), kernel.outputs.end());
+  return out;
+}
+
+double contraction_depth(const Func& func, const Op& contraction, int64_t n) {
+  double depth = 1;
+  const Shape& a = func.type(contraction.operands[0]).shape;
+  for (int64_t axis : contraction.attrs.integers("a")) {
+    depth *= static_cast<double>(a[static_cast<size_t>(axis)].at(n));
+  }
+  return depth;
+}
+
 double kernel_flops(const Func& func, const KernelForm& form, int64_t n) {
   double domain = 1;
   for (const Dim& d : form.domain) domain *= static_cast<double>(d.at(n));
   double total = 0;
   for (const KernelOp& k : form.ops) {
     if (k.role == Role::contraction) {
-      double depth = 1;
-      const Shape& a = func.type(k.op->operands[0]).shape;
-      for (int64_t axis : k.op->attrs.integers("a")) {
-        depth *= static_cast<double>(a[static_cast<size_t>(axis)].at(n));
-      }
-      total += 2 * depth * domain;
+      total += 2 * contraction_depth(func, *k.op, n) * domain;
     } else if (k.role == Role::scatter_add || k.role == Role::line) {
       total += static_cast<double>(func.type(k.op->operands[0]).numel(n));
     } else if (k.varies == form.full() || k.role == Role::row_reduce ||

@@ -119,6 +119,20 @@ bool reads_memory(const ir::Op& op);
 // Whether a reduction folds any axes in any order, as a sum does: attribute `axes`.
 bool is_fold(const ir::Op& op);
 
+// The stored value that a reader of `v` reads: views lead to what they show.
+ir::ValueId stored_base(const ir::Func& func, const std::vector<const ir::Op*>& defs,
+                        const StoredSet& stored, ir::ValueId v);
+
+// The stored values that a kernel reads and writes; a global that it assigns is written.
+struct TouchedValues {
+  std::set<ir::ValueId> reads, writes;
+};
+TouchedValues touched_values(const ir::Func& func, const std::vector<const ir::Op*>& defs,
+                             const StoredSet& stored, const ir::Op& kernel);
+
+// Products for each element of a contraction, for n rows.
+double contraction_depth(const ir::Func& func, const ir::Op& contraction, int64_t n);
+
 // Floating-point operations of the kernel for n rows (a fused multiply-add counts two).
 double kernel_flops(const ir::Func& func, const KernelForm& form, int64_t n);
 

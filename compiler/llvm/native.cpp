@@ -306,13 +306,9 @@ class NativeExecutable final : public Executable {
   }
 
   void choose_threads(const ir::Func& func, const Options& options) {
-    constexpr double least_certain_us = 5e3;
     bool parallel = false;
-    double us = 0;
     for (const ir::Op& op : func.body) {
-      if (op.kind != ir::OpKind::kernel) continue;
-      parallel |= op.attrs.flag("parallel");
-      us += kernel_cost(module_, func, op, func.max_batch).us;
+      parallel |= op.kind == ir::OpKind::kernel && op.attrs.flag("parallel");
     }
     const int cores = ThreadTeam::available_cores();
     int wanted = options.threads > 0 ? options.threads : cores;
@@ -327,7 +323,17 @@ class NativeExecutable final : public Executable {
     barrier_ = team_->barrier();
     // Where a step is long all threads are surely quicker, and where the user has said how many,
     // that is how many.
-    if (options.threads == 0 && us < least_certain_us) choice_.emplace(threads_);
+    constexpr double least_certain_us = 5e3;
+    if (options.threads == 0 && expected_us(func) < least_certain_us) choice_.emplace(threads_);
+  }
+
+  double expected_us(const ir::Func& func) const {
+    double us = 0;
+    for (const ir::Op& op : func.body) {
+      if (op.kind != ir::OpKind::kernel) continue;
+      us += kernel_cost(module_, func, op, func.max_batch).us;
+    }
+    return us;
   }
 
   const ir::Module module_;

@@ -34,8 +34,7 @@ constexpr double parallel_step_us = 10, parallel_kernel_us = 0.4;
 
 int64_t aligned(int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
-struct Touch {
-  std::set<ValueId> reads, writes;  // stored values; an assigned global is a write
+struct Touch : TouchedValues {
   bool parallel = false;
 };
 
@@ -58,14 +57,13 @@ class Planner {
     double total = 0;
     for (Op& op : func_.body) {
       if (op.kind != OpKind::kernel) continue;
+      const KernelCost cost = kernel_cost(module_, func_, op, max_batch_);
+      op.notes.push_back(to_string(cost));
       if (batch_in_lanes(op)) {
-        op.notes.push_back(to_string(kernel_cost(module_, func_, op, max_batch_)));
         share_rows(op);
         continue;
       }
-      const KernelCost cost = kernel_cost(module_, func_, op, max_batch_);
-      op.notes.push_back(to_string(cost));
-      const double us = kernel_form(module_, func_, op).serial() ? 0 : cost.us;
+      const double us = cost.serial ? 0 : cost.us;
       total += us;
       kernels.emplace_back(&op, us);
     }
@@ -81,33 +79,10 @@ class Planner {
     kernel.attrs.set("chunk", chunks.rows);
   }
 
-  // The stored value that a reader of `v` reads.
-  ValueId base(ValueId v) const {
-    while (func_[v].def == ValueDef::op && !stored_.count(v)) {
-      const Op& op = *defs_[static_cast<size_t>(v.index)];
-      // What a kernel computes on its way has no memory.
-      if (!def(op).is(ir::Trait::view)) break;
-      v = op.operands[0];
-    }
-    return v;
-  }
+  ValueId base(ValueId v) const { return stored_base(func_, defs_, stored_, v); }
 
   Touch touch(const Op& kernel) const {
-    Touch t;
-    t.parallel = kernel.attrs.flag("parallel");
-    std::set<ValueId> inside;
-    for (const Op& op : kernel.body) {
-      for (size_t i = 0; i < op.operands.size(); ++i) {
-        if (op.kind == OpKind::assign && i == 0) {
-          t.writes.insert(op.operands[0]);
-        } else if (!inside.count(op.operands[i])) {
-          t.reads.insert(base(op.operands[i]));
-        }
-      }
-      if (op.result.valid()) inside.insert(op.result);
-    }
-    t.writes.insert(kernel.outputs.begin(), kernel.outputs.end());
-    return t;
+    return {touched_values(func_, defs_, stored_, kernel), kernel.attrs.flag("parallel")};
   }
 
   static bool meets(const std::set<ValueId>& a, const std::set<ValueId>& b) {

@@ -1,6 +1,8 @@
 // An epoch of a loader in few calls.
 #include <cstring>
 
+#include <sinter/data_loader.h>
+
 #include "frontend/train/trainer_impl.h"
 
 namespace sinter {

@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include <sinter/data_loader.h>
 #include <sinter/loader_position.h>
 #include <sinter/nn.h>
 #include <sinter/optim.h>
@@ -19,6 +18,8 @@
 #include <sinter/value.h>
 
 namespace sinter {
+
+class DataLoader;
 
 namespace detail {
 struct TrainerFile;
