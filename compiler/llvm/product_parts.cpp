@@ -1,5 +1,6 @@
 #include "compiler/llvm/product_parts.h"
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <vector>
@@ -46,10 +47,11 @@ class PartEmitter {
     BasicBlock* before = b.GetInsertBlock();
     BasicBlock* inside = BasicBlock::Create(b.getContext(), "loop", function);
     BasicBlock* after = BasicBlock::Create(b.getContext(), "after", function);
+    Value* last = b.CreateSub(end, i64(by));  // that k may begin at
     if (surely) {
       b.CreateBr(inside);
     } else {
-      b.CreateCondBr(b.CreateICmpSLE(b.CreateAdd(begin, i64(by)), end), inside, after);
+      b.CreateCondBr(b.CreateICmpSLE(begin, last), inside, after);
     }
     b.SetInsertPoint(inside);
     auto* k = b.CreatePHI(b.getInt64Ty(), 2);
@@ -64,7 +66,7 @@ class PartEmitter {
     body(k, values);
     Value* next = b.CreateAdd(k, i64(by));
     BasicBlock* latch = b.GetInsertBlock();
-    b.CreateCondBr(b.CreateICmpSLE(b.CreateAdd(next, i64(by)), end), inside, after);
+    b.CreateCondBr(b.CreateICmpSLE(next, last), inside, after);
     k->addIncoming(next, latch);
     for (size_t i = 0; i < phis.size(); ++i) {
       llvm::cast<llvm::PHINode>(phis[i])->addIncoming(values[i], latch);
@@ -123,52 +125,63 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, bool fused) {
   Value *a = e.argument(0), *panel = e.argument(3), *depth = e.argument(4), *out = e.argument(5);
   Value *row_stride = stride(tile.row_stride, 1), *depth_stride = stride(tile.depth_stride, 2);
 
-  // A processor adds two registers in an address, not three: one pointer for each three rows.
+  // Pointers that go along the depth: to the panel, and to every third row, as a processor adds a
+  // register to an address, or twice that register. Rows side by side need one pointer for all.
+  const bool side_by_side = tile.row_stride == 1;
+  const int rows_of_pointer = side_by_side ? tile.rows : 3;
   Value* two_rows = b.CreateAdd(row_stride, row_stride);
-  Values rows;
-  for (int r = 0; r < tile.rows; r += 3) {
-    rows.push_back(b.CreateGEP(e.element, a, b.CreateMul(row_stride, e.i64(r))));
+  Values pointers{panel};
+  for (int r = 0; r < tile.rows; r += rows_of_pointer) {
+    pointers.push_back(b.CreateGEP(e.element, a, b.CreateMul(row_stride, e.i64(r))));
   }
+  const size_t sums_at = pointers.size();
 
   const auto at = [&](int u, int r, int v) {
-    return static_cast<size_t>((u * tile.rows + r) * tile.vectors + v);
+    return sums_at + static_cast<size_t>((u * tile.rows + r) * tile.vectors + v);
   };
-  // Adds the products at `k` to the u-th chain of sums.
-  const auto step = [&](Value* k, int u, Values& sums) {
-    Value* from = b.CreateGEP(e.vector, panel, b.CreateMul(k, e.i64(tile.vectors)));
+  // Adds the products `ahead` of the pointers to the u-th chain of sums.
+  const auto step = [&](int ahead, int u, Values& carried) {
     Values columns;
     for (int v = 0; v < tile.vectors; ++v) {
-      Value* where = b.CreateGEP(e.vector, from, e.i64(v));
+      Value* where = b.CreateGEP(e.vector, carried[0], e.i64(ahead * tile.vectors + v));
       columns.push_back(b.CreateAlignedLoad(e.vector, where, e.whole_vector));
     }
-    Value* along = b.CreateMul(k, depth_stride);
-    Value* first = nullptr;
+    Value* along = b.CreateMul(e.i64(ahead), depth_stride);
     for (int r = 0; r < tile.rows; ++r) {
-      if (r % 3 == 0) first = b.CreateGEP(e.element, rows[static_cast<size_t>(r / 3)], along);
-      Value* where = r % 3 == 0   ? first
-                     : r % 3 == 1 ? b.CreateGEP(e.element, first, row_stride)
-                                  : b.CreateGEP(e.element, first, two_rows);
+      Value* first = carried[static_cast<size_t>(1 + r / rows_of_pointer)];
+      if (ahead > 0) first = b.CreateGEP(e.element, first, along);
+      const int behind = r % rows_of_pointer;
+      Value* where = side_by_side ? b.CreateGEP(e.element, first, e.i64(behind))
+                     : behind == 0
+                         ? first
+                         : b.CreateGEP(e.element, first, behind == 1 ? row_stride : two_rows);
       Value* factor =
           b.CreateVectorSplat(static_cast<unsigned>(tile.lanes), b.CreateLoad(e.element, where));
       for (int v = 0; v < tile.vectors; ++v) {
-        Value*& sum = sums[at(u, r, v)];
+        Value*& sum = carried[at(u, r, v)];
         sum = emit_fma(b, fused, factor, columns[static_cast<size_t>(v)], sum);
       }
     }
   };
-  Values sums(static_cast<size_t>(tile.depth_split * tile.rows * tile.vectors),
-              llvm::Constant::getNullValue(e.vector));
-  // With few products for each k what else the loop does would show: two of them a round.
-  const int chains = tile.rows * tile.vectors;
-  const int round = tile.depth_split > 1 ? tile.depth_split : chains >= 8 && chains <= 12 ? 2 : 1;
-  Value* left = e.loop(e.i64(0), round, depth, round == 1, sums, [&](Value* k, Values& inside) {
-    for (int u = 0; u < round; ++u) {
-      step(b.CreateAdd(k, e.i64(u)), tile.depth_split > 1 ? u : 0, inside);
+  const auto advance = [&](int by, Values& carried) {
+    carried[0] = b.CreateGEP(e.vector, carried[0], e.i64(by * tile.vectors));
+    Value* along = b.CreateMul(e.i64(by), depth_stride);
+    for (size_t i = 1; i < sums_at; ++i) {
+      carried[i] = b.CreateGEP(e.element, carried[i], along);
     }
+  };
+  Values sums = pointers;
+  sums.resize(at(tile.depth_split, 0, 0), llvm::Constant::getNullValue(e.vector));
+  // Two products a round, so that what else the loop does shows less.
+  const int round = std::max(tile.depth_split, 2);
+  Value* left = e.loop(e.i64(0), round, depth, false, sums, [&](Value*, Values& inside) {
+    for (int u = 0; u < round; ++u) step(u, tile.depth_split > 1 ? u : 0, inside);
+    advance(round, inside);
   });
-  if (round > 1) {
-    e.loop(left, 1, depth, false, sums, [&](Value* k, Values& inside) { step(k, 0, inside); });
-  }
+  e.loop(left, 1, depth, false, sums, [&](Value*, Values& inside) {
+    step(0, 0, inside);
+    advance(1, inside);
+  });
   for (int r = 0; r < tile.rows; ++r) {
     for (int v = 0; v < tile.vectors; ++v) {
       Value* total = sums[at(0, r, v)];
@@ -218,7 +231,10 @@ void emit_pack_along(PartEmitter& e, const PanelPacker& packer) {
   Values none;
   e.loop(e.i64(0), 1, depth, true, none, [&](Value* k, Values&) {
     Value* row = b.CreateGEP(e.element, from, b.CreateMul(k, stride));
-    fetch_ahead(b, b.CreateGEP(e.element, row, b.CreateMul(stride, e.i64(rows_ahead))));
+    // Not past the end: the rows there may be another thread's, which is about to write them.
+    Value* ahead = b.CreateAdd(k, e.i64(rows_ahead));
+    ahead = b.CreateSelect(b.CreateICmpSLT(ahead, depth), ahead, k);
+    fetch_ahead(b, b.CreateGEP(e.element, from, b.CreateMul(ahead, stride)));
     for (int v = 0; v < packer.vectors; ++v) {
       const int first = v * packer.lanes;
       Value* left = packer.columns == PanelPacker::any_count
