@@ -32,6 +32,7 @@ const Pass kPasses[] = {
     {"dce", "drop ops that nothing reads", dce, optional},
     {"fuse_batch", "make one kernel of a narrow net, with the batch in lanes", fuse_batch,
      optional},
+    {"split_sums", "let threads sum gradients over rows of their own", split_sums, optional},
     {"fuse", "group ops into kernels of one loop nest each", fuse, required},
     {"plan_memory", "order kernels and give every stored value its place", plan_memory, required},
 };
@@ -51,6 +52,8 @@ const PassOrder kOrder[] = {
     {"orient_reductions", "fuse_batch", "both forms of kernels read the same reductions"},
     {"dce", "fuse_batch", "a kernel must not compute what nothing reads"},
     {"fuse_batch", "fuse", "what has no form with the batch in lanes is grouped by features"},
+    {"fuse_batch", "split_sums", "one pass over the batch shares its rows by itself"},
+    {"split_sums", "fuse", "a kernel has all parts of its sums or none"},
     {"dce", "fuse", "a kernel must not compute what nothing reads"},
     {"fuse", "plan_memory", "only values that kernels hand to others need memory"},
 };

@@ -8,6 +8,7 @@
 
 #include "compiler/forms/batch_stages.h"
 #include "compiler/forms/cost.h"
+#include "compiler/forms/kernel.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {
@@ -250,6 +251,7 @@ class Analyzer {
 
   bool choose_role(const Op& op, BatchOp& b) {
     const ir::OpDef& d = def(op);
+    if (sum_parts(op) > 1) return no(fmt::format("{} is already cut into parts", d.name));
     if (op.kind == OpKind::assign) {
       b.role = BatchRole::assign;
       return true;
@@ -288,6 +290,11 @@ class Analyzer {
       return true;
     }
     if (!left || !right) return no("a product of two parameters has no form with rows in lanes");
+    const Shape& gradient = func_.type(op.result).shape;
+    const bool wide =
+        gradient.size() > 1 && std::all_of(gradient.begin(), gradient.end(),
+                                           [](const Dim& d) { return d.scale >= wide_layer; });
+    if (wide) return no(fmt::format("the gradient {} would fill a vector", to_string(gradient)));
     b.role = BatchRole::total;
     return true;
   }

@@ -25,6 +25,20 @@ bool KernelForm::goes_along_lines() const {
   return root && (root->kind == OpKind::cumsum || root->kind == OpKind::top_k);
 }
 
+bool KernelForm::keeps_to_own_rows(const Func& func) const {
+  if (rank() != 2 || domain[0] != ir::batch_dim || domain[1].batch) return false;
+  if (root && root->kind != OpKind::contraction) return false;
+  return std::all_of(ops.begin(), ops.end(), [&](const KernelOp& k) {
+    if (k.role == Role::pad) return false;
+    if (k.role == Role::col_reduce) return sum_parts(*k.op) > 1;
+    if (k.role != Role::contraction) return true;
+    const Shape& a = func.type(k.op->operands[0]).shape;
+    const std::vector<int64_t>& folded = k.op->attrs.integers("a");
+    return std::none_of(folded.begin(), folded.end(),
+                        [&](int64_t axis) { return a[static_cast<size_t>(axis)].batch; });
+  });
+}
+
 void KernelForm::add(KernelOp op) {
   if (op.op->result.valid()) made_at_.emplace(op.op->result.index, ops.size());
   ops.push_back(std::move(op));
@@ -102,7 +116,7 @@ class Analyzer {
       if (op->result.valid()) inside_.insert(op->result);
     }
     for (const Op* op : list_) {
-      if (!connect(*op)) return fail();
+      if (!check_parts(*op) || !connect(*op)) return fail();
     }
     if (!choose_domain()) return fail();
     for (const Op* op : list_) {
@@ -133,6 +147,20 @@ class Analyzer {
     if (d.is(Trait::reduction)) return Role::row_reduce;  // or col_reduce, once placed
     SINTER_CHECK(d.is(Trait::elementwise) || d.is(Trait::source), "{} reached fusion", d.name);
     return Role::elementwise;
+  }
+
+  // The first axis of a sum in parts is none of the domain's.
+  bool check_parts(const Op& op) {
+    for (ValueId v : op.operands) {
+      if (in_parts_.count(v))
+        return no("a sum in parts is complete only when all threads are done");
+    }
+    const int64_t parts = sum_parts(op);
+    if (parts == 1) return true;
+    if (form_.parts != 1 && form_.parts != parts) return no("it cuts the batch into other parts");
+    form_.parts = parts;
+    in_parts_.insert(op.result);
+    return true;
   }
 
   // Joins axes that run together, op by op.
@@ -195,7 +223,7 @@ class Analyzer {
     const ValueId x = op.operands[0];
     const std::vector<int64_t> folded = folded_axes(op);
     const bool keep = op.attrs.flag("keepdims");
-    int to = 0;
+    int to = first_axis(op.result);
     for (int i = 0; i < func_.type(x).rank(); ++i) {
       const bool is_folded = std::find(folded.begin(), folded.end(), i) != folded.end();
       if (!is_folded && !shape(x)[static_cast<size_t>(i)].is_one()) {
@@ -204,6 +232,8 @@ class Analyzer {
       if (!is_folded || keep) ++to;
     }
   }
+
+  int first_axis(ValueId v) const { return in_parts_.count(v) ? 1 : 0; }
 
   // The value whose axes an op runs over.
   ValueId iterated(const Op& op) const {
@@ -217,14 +247,16 @@ class Analyzer {
     for (const Op* op : list_) {
       const ValueId v = iterated(*op);
       size_t rank = 0;
-      for (const Dim& d : shape(v)) rank += d.is_one() ? 0 : 1;
+      for (auto i = static_cast<size_t>(first_axis(v)); i < shape(v).size(); ++i) {
+        rank += shape(v)[i].is_one() ? 0 : 1;
+      }
       // Of equals the root decides the order of the axes.
       if (!widest.valid() || rank > best || (rank == best && op == form_.root)) {
         widest = v;
         best = rank;
       }
     }
-    for (int i = 0; i < func_.type(widest).rank(); ++i) {
+    for (int i = first_axis(widest); i < func_.type(widest).rank(); ++i) {
       if (shape(widest)[static_cast<size_t>(i)].is_one()) continue;
       const int cls = classes_.find(classes_.node(widest, i));
       if (axis_of_.count(cls)) return no("an axis runs against itself");
@@ -238,7 +270,7 @@ class Analyzer {
     out.clear();
     uint32_t seen = 0;
     for (int i = 0; i < func_.type(v).rank(); ++i) {
-      if (shape(v)[static_cast<size_t>(i)].is_one()) {
+      if (shape(v)[static_cast<size_t>(i)].is_one() || i < first_axis(v)) {
         out.push_back(-1);
         continue;
       }
@@ -317,6 +349,7 @@ class Analyzer {
   }
 
   bool check_whole() {
+    if (form_.parts > 1 && !check_rows_of_parts()) return false;
     if (form_.row_reduces && form_.col_reduces) {
       return no("sums over rows and over columns in one kernel take partial sums");
     }
@@ -356,6 +389,19 @@ class Analyzer {
     return true;
   }
 
+  // Whether the domain has the rows of the batch for its rows, or the depth of its product has.
+  bool check_rows_of_parts() {
+    for (const KernelOp& k : form_.ops) {
+      if (sum_parts(*k.op) == 1) continue;
+      if (form_.rank() != 2) return no("sums in parts take rows and columns");
+      const bool deep = k.role == Role::contraction;
+      if (!deep && k.role != Role::col_reduce) return no("sums in parts fold rows");
+      if (deep && form_.ops.size() > 1) return no("its sums in parts are all that it computes");
+      if (!deep && form_.domain[0] != ir::batch_dim) return no("its rows are not the batch's");
+    }
+    return true;
+  }
+
   bool check_assign(const KernelOp& k) {
     const ValueId global = k.op->operands[0];
     if (k.varies != form_.full() && !form_.serial() &&
@@ -378,6 +424,7 @@ class Analyzer {
   const std::vector<const Op*>& list_;
   AxisClasses classes_;
   std::set<ValueId> inside_;
+  std::set<ValueId> in_parts_;  // results of sums in parts
   std::map<int, int> axis_of_;
   KernelForm form_;
   std::string reason_;
@@ -462,6 +509,11 @@ bool reads_memory(const Op& op) {
   return op.kind == OpKind::contraction || op.kind == OpKind::gather ||
          op.kind == OpKind::scatter_add || op.kind == OpKind::pad || op.kind == OpKind::cumsum ||
          op.kind == OpKind::top_k;
+}
+
+int64_t sum_parts(const Op& op) {
+  const ir::AttrValue* parts = op.attrs.find("parts");
+  return parts && op.kind != OpKind::kernel ? std::get<int64_t>(*parts) : 1;
 }
 
 bool is_fold(const Op& op) { return def(op).is(Trait::reduction) && op.attrs.find("axes"); }

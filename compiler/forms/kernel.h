@@ -9,6 +9,8 @@
 //   - reductions over the rows: their results are complete at the end of a panel of columns, and
 //     everything computed from them is `late`;
 //   - one contraction (or gather), whose operands come from memory;
+//   - sums in parts (attribute `parts`), over rows or over the depth of a contraction: the kernel
+//     runs over the rows of one part of the batch after the other, and stores a sum for each;
 //   - pads, whose operands come from memory too;
 //   - alone, a scatter_add, or an op that goes along lines: a cumsum or a top_k.
 // Stores happen where values are computed: outputs, and assigns to globals in place.
@@ -58,6 +60,7 @@ struct KernelForm {
   std::map<ir::ValueId, AxisMap> reads;
   const ir::Op* root = nullptr;  // the contraction, gather, scatter_add or line op, if there is one
   int phases = 1;
+  int64_t parts = 1;  // of the batch, for which it has sums
   bool row_reduces = false, col_reduces = false;
 
   int rank() const { return static_cast<int>(domain.size()); }
@@ -69,6 +72,9 @@ struct KernelForm {
   }
   // One thread must run it: it folds the only axis, or there is none.
   bool serial() const { return rank() == 0 || (rank() == 1 && row_reduces) || scatters(); }
+  // Whether each row of the domain is a row of the batch, and what follows the batch is read and
+  // stored by the row at hand only: then threads that own rows need not wait for each other.
+  bool keeps_to_own_rows(const ir::Func& func) const;
   bool scatters() const;
   bool goes_along_lines() const;
   // Ops come in by add() only: find() looks them up by their results.
@@ -115,6 +121,9 @@ bool moves_elements(const ir::Func& func, const ir::Op& view);
 // Whether the op's operands come from memory: a contraction, a gather, a scatter_add, a pad, an op
 // that goes along lines.
 bool reads_memory(const ir::Op& op);
+
+// Into how many parts a sum cuts the batch (attribute `parts`); 1 for every other op.
+int64_t sum_parts(const ir::Op& op);
 
 // Whether a reduction folds any axes in any order, as a sum does: attribute `axes`.
 bool is_fold(const ir::Op& op);

@@ -45,7 +45,7 @@ void KernelEmitter::choose_contraction() {
   const std::vector<int64_t>& sums_a = op.attrs.integers("a");
   const Shape& a = context_.func.type(op.operands[0]).shape;
   for (int64_t axis : sums_a) depth_dims_.push_back(a[static_cast<size_t>(axis)]);
-  size_t free_at = op.attrs.integers("a_batch").size();
+  size_t free_at = op.attrs.integers("a_batch").size() + (sum_parts(op) > 1 ? 1 : 0);
   const char* const sum_names[] = {"a", "b"};
   const char* const batch_names[] = {"a_batch", "b_batch"};
   for (int side = 0; side < 2; ++side) {

@@ -232,8 +232,14 @@ EmittedPart emit_part(llvm::LLVMContext& context, const ir::Module& module, cons
   out->setTargetTriple(target.machine->getTargetTriple().str());
 
   ProductParts parts(*out, target);
-  FunctionContext shared{module, func, target, *out, parts, ir::definitions(func), {}};
+  FunctionContext shared{module, func, target, *out, parts, ir::definitions(func), {}, {}};
   for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
+  for (const ir::Op& op : func.body) {
+    if (op.kind != ir::OpKind::kernel) continue;
+    TouchedValues touched = touched_values(func, shared.defs, shared.stored, op);
+    touched.reads.merge(touched.writes);
+    for (ir::ValueId v : touched.reads) ++shared.touched_by[v];
+  }
   int64_t scratch_bytes = 0;
   KernelSet set(shared, kernels);
   for (const ir::Op* kernel : kernels) {

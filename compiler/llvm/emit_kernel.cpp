@@ -52,7 +52,8 @@ KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kerne
       kernel_(kernel),
       form_(kernel_form(context.module, context.func, kernel)),
       builder_(context.out.getContext()),
-      entry_(context.out.getContext()) {}
+      entry_(context.out.getContext()),
+      parts_(std::max(form_.parts, kernel.attrs.integer("parts"))) {}
 
 llvm::Function* KernelEmitter::emit() {
   return emit_as(kernel_type(llvm_context()), kernel_symbol(context_.func, kernel_));
@@ -81,6 +82,7 @@ llvm::Function* KernelEmitter::emit_as(llvm::FunctionType* type, const std::stri
   entry_.SetInsertPoint(entry);
   builder_.SetInsertPoint(start);
 
+  flatten();
   rows_ = columns_ = i64(1);
   if (form_.rank() > 0) {
     ir::Shape rows(form_.domain.begin(), form_.domain.end() - 1);
@@ -294,8 +296,46 @@ Value* KernelEmitter::tail_mask(Value* left) {
                                 builder_.CreateVectorSplat(static_cast<unsigned>(lanes_), count));
 }
 
-// The rows of this thread, in whole tiles.
+// Where rows of the batch begin and end for the parts from `first` to `last` - 1.
+std::pair<Value*, Value*> KernelEmitter::part_rows(Value* first, Value* last) {
+  const auto begin = [&](Value* part) {
+    return builder_.CreateUDiv(builder_.CreateMul(n_, part), i64(parts_));
+  };
+  return {begin(first), begin(last)};
+}
+
+// Runs body for each part of this thread that has sums of its own, or once.
+void KernelEmitter::for_parts(const std::function<void()>& body) {
+  if (form_.parts == 1) return body();
+  const auto [first, last] = shard(i64(parts_));
+  Carried none;
+  for_loop(first, last, i64(1), none, [&](Value* part, Carried&) {
+    part_ = part;
+    const Access factors[] = {factors_[0], factors_[1]};
+    Value* const depth = depth_value_;
+    if (deep_in_parts()) {
+      const auto [begin, end] = part_rows(part, builder_.CreateAdd(part, i64(1)));
+      depth_value_ = builder_.CreateSub(end, begin);
+      for (Access& f : factors_) {
+        Value* offset = builder_.CreateMul(begin, f.strides[static_cast<size_t>(form_.rank())]);
+        f.base = builder_.CreateGEP(memory_type(llvm_context(), f.dtype), f.base, offset);
+      }
+    }
+    body();
+    std::copy(std::begin(factors), std::end(factors), factors_);
+    depth_value_ = depth;
+    part_ = nullptr;
+  });
+}
+
+// The rows of this thread: those of its parts, or in whole tiles.
 std::pair<Value*, Value*> KernelEmitter::shard_rows() {
+  if (deep_in_parts()) return {i64(0), rows_};  // of the result
+  if (part_) return part_rows(part_, builder_.CreateAdd(part_, i64(1)));
+  if (parts_ > 1) {
+    const auto [first, last] = shard(i64(parts_));
+    return part_rows(first, last);
+  }
   Value* units =
       builder_.CreateUDiv(builder_.CreateAdd(rows_, i64(tile_rows_ - 1)), i64(tile_rows_));
   const auto [begin, end] = shard(units);
@@ -317,14 +357,16 @@ void KernelEmitter::emit_rows_outer() {
   const int64_t rest = columns % lanes_;
   tile_.mask = form_.rank() > 0 && rest > 0 ? tail_mask(i64(rest)) : nullptr;
   ask_for(form_.columns(), 0);
-  hoist_operands();
-  pack_panel();
-  row_blocks(first, last, none, [&](int rows, Value* row, Carried&) {
-    tile_.rows = rows;
-    tile_.row = row;
-    emit_contraction();
-    for (int phase = 0; phase < form_.phases; ++phase) reduce_tile(phase);
-    emit_stores(-1);
+  for_parts([&, first = first, last = last] {
+    hoist_operands();
+    pack_panel();
+    row_blocks(first, last, none, [&](int rows, Value* row, Carried&) {
+      tile_.rows = rows;
+      tile_.row = row;
+      emit_contraction();
+      for (int phase = 0; phase < form_.phases; ++phase) reduce_tile(phase);
+      emit_stores(-1);
+    });
   });
 }
 
@@ -410,15 +452,22 @@ void KernelEmitter::wide_row(Value* row) {
 void KernelEmitter::emit_panels_outer() {
   const int64_t width = static_cast<int64_t>(tile_vectors_) * lanes_;
   Value* units = builder_.CreateUDiv(columns_, i64(width));
-  const auto [begin, end] = shard(units);
+  // Where threads share rows each of them goes through all columns.
+  const bool shares_columns = kernel_.attrs.flag("parallel") && parts_ == 1;
+  const auto [begin, end] =
+      shares_columns ? shard(units) : std::pair<Value*, Value*>{i64(0), units};
+  Value* last = builder_.CreateMul(end, i64(width));
   Carried none;
-  for_loop(builder_.CreateMul(begin, i64(width)), builder_.CreateMul(end, i64(width)), i64(width),
-           none, [&](Value* column, Carried&) { panel(column, tile_vectors_, nullptr); });
+  for_loop(builder_.CreateMul(begin, i64(width)), last, i64(width), none,
+           [&](Value* column, Carried&) {
+             fetch_columns(column, last);
+             panel(column, tile_vectors_, nullptr);
+           });
   // The last thread takes what is left of the columns.
   const int64_t columns = static_columns();
   Value* left = builder_.CreateMul(units, i64(width));
   Value* mine = builder_.getTrue();
-  if (kernel_.attrs.flag("parallel")) {
+  if (shares_columns) {
     mine = builder_.CreateICmpEQ(builder_.CreateAdd(tid_, i64(1)), threads_);
   }
   if (columns >= 0) {
@@ -437,13 +486,27 @@ void KernelEmitter::emit_panels_outer() {
   });
 }
 
-// All rows of a panel of columns, with the sums over rows in registers until the end.
+// A panel of columns, with the sums over rows in registers until the end.
 void KernelEmitter::panel(Value* column, int vectors, Value* mask) {
   scopes_.emplace_back();
   tile_ = {.rows = 1, .vectors = vectors, .row = i64(0), .column = column, .mask = mask};
   ask_for(form_.columns(), 0);
-  hoist_operands();
-  pack_panel();
+  if (!deep_in_parts()) {
+    hoist_operands();
+    pack_panel();
+  }
+  for_parts([&] {
+    if (deep_in_parts()) {
+      hoist_operands();
+      pack_panel();
+    }
+    rows_of_panel();
+  });
+  scopes_.pop_back();
+}
+
+void KernelEmitter::rows_of_panel() {
+  const int vectors = tile_.vectors;
   std::vector<const KernelOp*> sums;
   Carried totals;
   for (const KernelOp& k : form_.ops) {
@@ -451,7 +514,8 @@ void KernelEmitter::panel(Value* column, int vectors, Value* mask) {
     sums.push_back(&k);
     for (int c = 0; c < vectors; ++c) totals.push_back(start_reduction(k, true)[0]);
   }
-  row_blocks(i64(0), rows_, totals, [&](int rows, Value* row, Carried& carried) {
+  const auto [first, last] = parts_ > 1 ? shard_rows() : std::pair<Value*, Value*>{i64(0), rows_};
+  row_blocks(first, last, totals, [&](int rows, Value* row, Carried& carried) {
     tile_.rows = rows;
     tile_.row = row;
     emit_contraction();
@@ -472,7 +536,6 @@ void KernelEmitter::panel(Value* column, int vectors, Value* mask) {
   tile_.rows = 1;
   tile_.row = i64(0);
   emit_late_stores();
-  scopes_.pop_back();
 }
 
 }  // namespace sinter::compiler

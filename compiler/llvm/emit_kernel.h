@@ -31,6 +31,7 @@ struct FunctionContext {
   ProductParts& parts;
   std::vector<const ir::Op*> defs;
   StoredSet stored;
+  std::map<ir::ValueId, int> touched_by;  // stored values: by how many kernels
   // Slots of the buffer array: arguments, then globals, then results.
   std::vector<int> result_slots(ir::ValueId value) const;
   int slot(ir::ValueId entry_value) const;
@@ -90,8 +91,13 @@ class KernelEmitter {
   void line_of_sums(const Access& from, Value* offset, const Access& to, Value* at);
   void line_of_largest(const Access& from, Value* offset, const Access& to, Value* at);
   void panel(Value* column, int vectors, Value* mask);
+  void rows_of_panel();
   void wide_row(Value* row);
   std::pair<Value*, Value*> shard_rows();
+  void for_parts(const std::function<void()>& body);
+  std::pair<Value*, Value*> part_rows(Value* first, Value* last);
+  // Whether the depth of the contraction is the rows of one part.
+  bool deep_in_parts() const { return form_.parts > 1 && !form_.col_reduces; }
   void row_blocks(Value* begin, Value* end, Carried& carried,
                   const std::function<void(int rows, Value* row, Carried& carried)>& body);
   // Runs body for i = begin, begin + step, ... while a whole step fits; returns the first i left.
@@ -101,6 +107,11 @@ class KernelEmitter {
   std::pair<Value*, Value*> shard(Value* units);
   Value* tail_mask(Value* left);
   int64_t static_columns() const;  // -1 when they follow the batch
+
+  // A domain of one axis where that is possible (emit_flat.cpp).
+  void flatten();
+  bool lies_flat(ir::ValueId v, const AxisMap& axes, bool written) const;
+  void fetch_columns(Value* column, Value* end);
 
   // Values (emit_tile.cpp).
   Value* get(ir::ValueId v, int r, int c);
@@ -203,6 +214,9 @@ class KernelEmitter {
   bool one_panel_ = false;  // a tile holds the whole row
   bool rows_outer_ = false;
   bool row_sweep_ = false;  // blocks of rows outside, panels of columns inside
+
+  int64_t parts_ = 1;      // of the batch, of which a thread takes whole ones
+  Value* part_ = nullptr;  // at hand, where each has its own sums
 
   // How the contraction runs.
   Access factors_[2];

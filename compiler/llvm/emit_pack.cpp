@@ -30,7 +30,8 @@ void KernelEmitter::choose_packing() {
   const int64_t max_batch = context_.func.max_batch;
   int64_t rows = 1;
   for (size_t i = 0; i + 1 < form_.domain.size(); ++i) rows *= most(form_.domain[i], max_batch);
-  const int64_t depth = most(depth_dims_[0], max_batch);
+  int64_t depth = most(depth_dims_[0], max_batch);
+  if (deep_in_parts()) depth = (depth + parts_ - 1) / parts_;
   if (rows < least_rows || depth < least_depth) return;
   for (int side = 0; side < 2; ++side) {
     const Access& f = factors_[side];

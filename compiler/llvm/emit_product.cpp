@@ -37,7 +37,9 @@ void KernelEmitter::fetch_rows(Value* row, Value* rows) {
     const int64_t columns = static_columns();
     const auto element = static_cast<int64_t>(dtype_size(access.dtype));
     const int64_t bytes = columns * element * (form_.domain[0].batch ? 1 : form_.domain[0].scale);
-    const bool far = bytes >= far_bytes || (written && kernel_.attrs.flag("parallel"));
+    // Rows of the batch that a thread owns are written by no other.
+    const bool shared = kernel_.attrs.flag("parallel") && (parts_ == 1 || deep_in_parts());
+    const bool far = bytes >= far_bytes || (written && shared);
     if (far && !listed && unit_stride(access, form_.columns_axis())) {
       lines.push_back({access, written});
     }

@@ -25,7 +25,8 @@ int64_t most(const ir::Dim& d, int64_t max_batch) {
 
 bool KernelEmitter::sweeps_rows() const {
   if (!form_.root || form_.root->kind != ir::OpKind::contraction || dot_ || rows_outer_ ||
-      form_.row_reduces || form_.col_reduces || form_.rank() != 2 || depth_dims_.size() != 1) {
+      form_.row_reduces || form_.col_reduces || form_.parts > 1 || form_.rank() != 2 ||
+      depth_dims_.size() != 1) {
     return false;
   }
   const int64_t max_batch = context_.func.max_batch;

@@ -167,19 +167,20 @@ std::vector<KernelEmitter::Access> KernelEmitter::targets(const KernelOp& k) {
   const ir::Func& func = context_.func;
   const ValueId v = k.role == Role::assign ? k.op->operands[0] : k.op->result;
   const ir::Type& type = func.type(v);
-  const int axes = form_.rank();
   std::vector<Access> out;
+  const auto add = [&](Value* base, const ir::Shape& dims) {
+    out.push_back(make_access(base, type.dtype, dims, k.axes, form_.rank()));
+    if (sum_parts(*k.op) == 1) return;
+    Value* offset = builder_.CreateMul(part_, extent(dims, 1));
+    Value*& at = out.back().base;
+    at = builder_.CreateGEP(memory_type(llvm_context(), type.dtype), at, offset);
+  };
   if (k.role == Role::assign) {
-    out.push_back(make_access(entry_base(v), type.dtype, type.shape, k.axes, axes));
+    add(entry_base(v), type.shape);
     return out;
   }
-  for (int slot : context_.result_slots(v)) {
-    out.push_back(make_access(slot_base(slot), type.dtype, type.shape, k.axes, axes));
-  }
-  if (func[v].storage) {
-    out.push_back(make_access(arena_base(func[v].storage->offset), type.dtype,
-                              func.stored_type(v).shape, k.axes, axes));
-  }
+  for (int slot : context_.result_slots(v)) add(slot_base(slot), type.shape);
+  if (func[v].storage) add(arena_base(func[v].storage->offset), func.stored_type(v).shape);
   return out;
 }
 

@@ -61,8 +61,17 @@ struct FreeDeleter {
 };
 using Memory = std::unique_ptr<unsigned char, FreeDeleter>;
 
+// Processors fetch ahead up to the end of a page: what belongs to one thread has pages of its own,
+// or others would take its lines away before they are used.
+constexpr size_t page_bytes = 4096;
+
+size_t whole_pages(int64_t bytes) {
+  return (static_cast<size_t>(std::max<int64_t>(bytes, 1)) + page_bytes - 1) / page_bytes *
+         page_bytes;
+}
+
 Memory allocate(size_t bytes) {
-  Memory out(static_cast<unsigned char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
+  Memory out(static_cast<unsigned char*>(std::aligned_alloc(page_bytes, bytes)));
   if (!out) throw std::bad_alloc();
   return out;
 }
@@ -77,10 +86,10 @@ class NativeExecutable final : public Executable {
     slots_ = func->args.size() + module_.globals.size() + func->results.size();
     generate_code(*func, options);
     choose_threads(*func, options);
-    const auto bytes = static_cast<size_t>(std::max<int64_t>(func->arena_bytes, 64));
-    arena_ = allocate(bytes);
-    scratch_bytes_ = (scratch_bytes_ + 63) / 64 * 64;
-    scratch_ = allocate(static_cast<size_t>(std::max<int64_t>(scratch_bytes_, 64) * threads_));
+    arena_ = allocate(whole_pages(func->arena_bytes));
+    const size_t own_bytes = whole_pages(scratch_bytes_);
+    scratch_ = allocate(own_bytes * static_cast<size_t>(threads_));
+    scratch_bytes_ = static_cast<int64_t>(own_bytes);
     pointers_.resize(slots_ * static_cast<size_t>(threads_));
   }
 

@@ -67,6 +67,7 @@ class Orienter {
   }
 
   static bool fits(const Op& op, const Shape& shape) {
+    if (op.kind == OpKind::sum && op.attrs.integer("parts") > 1) return true;
     const Long l = long_axes(shape, folded_axes(op));
     if (l.folded.size() == 1 && (l.kept.empty() || l.kept.back() < l.folded[0])) return true;
     return is_fold(op) && l.kept.size() == 1 && !l.folded.empty() && l.folded.back() < l.kept[0];

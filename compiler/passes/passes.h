@@ -30,6 +30,9 @@ void dce(ir::Module& module, const Options& options);
 // Makes one kernel with rows in the lanes of vectors of a function whose layers are narrow.
 void fuse_batch(ir::Module& module, const Options& options);
 
+// Cuts sums over the batch into parts of rows, where that lets threads work on rows of their own.
+void split_sums(ir::Module& module, const Options& options);
+
 // Groups ops into kernels: one loop nest each, storing only what others read.
 void fuse(ir::Module& module, const Options& options);
 

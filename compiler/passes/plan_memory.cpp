@@ -30,12 +30,13 @@ namespace {
 constexpr int64_t cache_line = 64, alignment = cache_line;
 // A step that is expected to take less is quicker on one thread than on two with barriers; a kernel
 // below the second number is not worth cutting up.
-constexpr double parallel_step_us = 10, parallel_kernel_us = 0.4;
+constexpr double parallel_step_us = 10, parallel_kernel_us = 0.2;
 
 int64_t aligned(int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 struct Touch : TouchedValues {
   bool parallel = false;
+  int64_t parts = 1;
 };
 
 class Planner {
@@ -55,6 +56,7 @@ class Planner {
   void choose_threads() {
     std::vector<std::pair<Op*, double>> kernels;
     double total = 0;
+    const int64_t parts = parts_of_batch();
     for (Op& op : func_.body) {
       if (op.kind != OpKind::kernel) continue;
       const KernelCost cost = kernel_cost(module_, func_, op, max_batch_);
@@ -66,10 +68,21 @@ class Planner {
       const double us = cost.serial ? 0 : cost.us;
       total += us;
       kernels.emplace_back(&op, us);
+      const KernelForm form = kernel_form(module_, func_, op);
+      const bool takes_parts = form.parts > 1 || form.keeps_to_own_rows(func_);
+      op.attrs.set("parts", takes_parts ? parts : 1);
     }
     for (auto& [op, us] : kernels) {
-      op->attrs.set("parallel", total >= parallel_step_us && us >= parallel_kernel_us);
+      const bool worth_it = us >= parallel_kernel_us || op->attrs.integer("parts") > 1;
+      op->attrs.set("parallel", total >= parallel_step_us && worth_it);
     }
+  }
+
+  // Into how many parts sums cut the batch, if they agree.
+  int64_t parts_of_batch() const {
+    int64_t out = 1;
+    ir::for_each_op(func_.body, [&](const Op& op) { out = std::max(out, sum_parts(op)); });
+    return out;
   }
 
   // Threads take chunks of rows; the totals of each have a place of their own.
@@ -82,49 +95,107 @@ class Planner {
   ValueId base(ValueId v) const { return stored_base(func_, defs_, stored_, v); }
 
   Touch touch(const Op& kernel) const {
-    return {touched_values(func_, defs_, stored_, kernel), kernel.attrs.flag("parallel")};
+    return {touched_values(func_, defs_, stored_, kernel), kernel.attrs.flag("parallel"),
+            kernel.attrs.integer("parts")};
   }
 
-  static bool meets(const std::set<ValueId>& a, const std::set<ValueId>& b) {
-    return std::any_of(a.begin(), a.end(), [&](ValueId v) { return b.count(v) > 0; });
-  }
-  static bool conflict(const Touch& first, const Touch& second) {
-    return meets(first.writes, second.reads) || meets(first.reads, second.writes) ||
-           meets(first.writes, second.writes);
+  // Whether the order of two kernels matters, and whether across threads: rows of the batch belong
+  // to the thread that has their part.
+  enum class Conflict { none, within_thread, across_threads };
+  Conflict conflict(const Touch& first, const Touch& second) const {
+    const bool same_parts = first.parts > 1 && first.parts == second.parts;
+    Conflict out = Conflict::none;
+    const auto meet = [&](const std::set<ValueId>& a, const std::set<ValueId>& b) {
+      for (ValueId v : a) {
+        if (!b.count(v)) continue;
+        const ir::Shape& shape = func_.type(v).shape;
+        const bool by_row = !shape.empty() && shape[0] == ir::batch_dim;
+        out = std::max(out,
+                       same_parts && by_row ? Conflict::within_thread : Conflict::across_threads);
+      }
+    };
+    meet(first.writes, second.reads);
+    meet(first.reads, second.writes);
+    meet(first.writes, second.writes);
+    if (!first.parallel && !second.parallel) out = std::min(out, Conflict::within_thread);
+    return out;
   }
 
+  // Kernels in an order that needs few barriers: those that no barrier has to come before go first.
   void insert_barriers() {
     defs_ = ir::definitions(func_);
     for (const Op& op : func_.body) stored_.insert(op.outputs.begin(), op.outputs.end());
     // Asked for before any op moves: a touch looks through views at the top level.
-    std::vector<Touch> touches;
-    for (const Op& op : func_.body) {
-      if (op.kind == OpKind::kernel) touches.push_back(touch(op));
-    }
+    struct Kernel {
+      Op* op;
+      Touch touch;
+      std::vector<size_t> before;  // kernels that this one has to follow
+    };
+    std::vector<Kernel> kernels;
     std::vector<Op> body;
-    std::vector<Touch> running;  // since the last barrier
-    int time = 0, since = 0;     // since: when the kernels in `running` began
-    size_t next = 0;
+    std::set<ValueId> hidden;  // made by a kernel or a view that has no place yet
+    std::vector<Op*> views;
     for (Op& op : func_.body) {
-      if (op.kind == OpKind::kernel) {
-        Touch t = std::move(touches[next++]);
-        const bool alone = !t.parallel && std::none_of(running.begin(), running.end(),
-                                                       [](const Touch& r) { return r.parallel; });
-        const bool waits = std::any_of(running.begin(), running.end(), [&](const Touch& r) {
-          return (r.parallel || t.parallel) && conflict(r, t);
-        });
-        if (waits) {
-          body.push_back(Op{.kind = OpKind::barrier, .operands = {}});
-          running.clear();
-        }
-        if (waits || alone) ++time;
-        if (running.empty()) since = time;
-        // Its threads may start right after the barrier, beside all that one thread still runs.
-        if (t.parallel) record(t, since);
-        record(t, time);
-        running.push_back(std::move(t));
+      hidden.insert(op.outputs.begin(), op.outputs.end());
+      if (op.kind != OpKind::kernel) {
+        hidden.insert(op.result);
+        views.push_back(&op);
+        continue;
       }
-      body.push_back(std::move(op));
+      Kernel k{&op, touch(op), {}};
+      for (size_t i = 0; i < kernels.size(); ++i) {
+        if (conflict(kernels[i].touch, k.touch) != Conflict::none) k.before.push_back(i);
+      }
+      kernels.push_back(std::move(k));
+    }
+    const auto place_views = [&] {
+      std::erase_if(views, [&](Op* view) {
+        if (hidden.count(view->operands[0])) return false;
+        hidden.erase(view->result);
+        body.push_back(std::move(*view));
+        return true;
+      });
+    };
+    place_views();
+    std::vector<Touch> running;  // since the last barrier
+    std::vector<bool> placed(kernels.size(), false);
+    const auto ready = [&](const Kernel& k) {
+      return std::all_of(k.before.begin(), k.before.end(), [&](size_t i) { return placed[i]; });
+    };
+    const auto waits = [&](const Kernel& k) {
+      return std::any_of(running.begin(), running.end(), [&](const Touch& r) {
+        return conflict(r, k.touch) == Conflict::across_threads;
+      });
+    };
+    int time = 0, since = 0;  // since: when the kernels in `running` began
+    for (size_t count = 0; count < kernels.size(); ++count) {
+      size_t next = kernels.size();
+      for (size_t i = 0; i < kernels.size(); ++i) {
+        if (placed[i] || !ready(kernels[i])) continue;
+        if (next == kernels.size()) next = i;
+        if (waits(kernels[i])) continue;
+        next = i;
+        break;
+      }
+      Kernel& k = kernels[next];
+      placed[next] = true;
+      const bool alone =
+          !k.touch.parallel &&
+          std::none_of(running.begin(), running.end(), [](const Touch& r) { return r.parallel; });
+      const bool barrier = waits(k);
+      if (barrier) {
+        body.push_back(Op{.kind = OpKind::barrier, .operands = {}});
+        running.clear();
+      }
+      if (barrier || alone) ++time;
+      if (running.empty()) since = time;
+      // Its threads may start right after the barrier, beside all that one thread still runs.
+      if (k.touch.parallel) record(k.touch, since);
+      record(k.touch, time);
+      running.push_back(k.touch);
+      for (ValueId v : k.op->outputs) hidden.erase(v);
+      body.push_back(std::move(*k.op));
+      place_views();
     }
     func_.body = std::move(body);
     // The ops have moved, so their addresses have changed.
@@ -151,14 +222,21 @@ class Planner {
         reshaped.insert(base(op.operands[0]));
       }
     });
+    std::set<ValueId> in_parts;  // goes through arithmetic only, which likes it without gaps
+    ir::for_each_op(func_.body, [&](const Op& op) {
+      if (sum_parts(op) > 1) in_parts.insert(op.result);
+    });
     for (ValueId v : values) {
       func_[v].storage = ir::Storage{};
+      if (in_parts.count(v)) continue;
       const ir::Type& type = func_.type(v);
       if (type.rank() < 2 || type.shape.back().batch || reshaped.count(v)) continue;
       const auto size = static_cast<int64_t>(dtype_size(type.dtype));
-      const int64_t row_bytes = type.shape.back().scale * size;
-      if (row_bytes % (4 * cache_line) != 0) continue;
-      func_[v].storage->pitch = (row_bytes + cache_line) / size;
+      int64_t row_bytes = type.shape.back().scale * size;
+      const bool by_rows = parts_of_batch() > 1 && type.shape.front() == ir::batch_dim;
+      if (by_rows && row_bytes > size) row_bytes = aligned(row_bytes);
+      if (row_bytes % (4 * cache_line) == 0) row_bytes += cache_line;
+      if (row_bytes != type.shape.back().scale * size) func_[v].storage->pitch = row_bytes / size;
     }
   }
 

@@ -316,6 +316,7 @@ Found swapped_contraction(const Site& s) {
   const Op* product = s.made_by(OpKind::contraction);
   // Where the product itself is wanted too, one more of it costs more than a view.
   if (!product || s.stays[static_cast<size_t>(product->result.index)]) return {};
+  if (product->attrs.integer("parts") > 1) return {};
   const Expr a = s.operand_of(*product, 0), b = s.operand_of(*product, 1);
   const Attrs& attrs = product->attrs;
   const auto batch = static_cast<int64_t>(attrs.integers("a_batch").size());

@@ -147,6 +147,23 @@ Expr from_line(Expr line, const Type& x, const std::vector<int64_t>& axes) {
   return transpose(reshape(line, std::move(shape)), std::move(back));
 }
 
+void check_parts(const Attrs& attrs, const Type& x, std::span<const int64_t> folded) {
+  const int64_t parts = attrs.integer("parts");
+  if (parts < 1) throw Error(fmt::format("a sum in {} parts", parts)).help("use parts = 1 or more");
+  if (parts == 1) return;
+  const bool rows = folded.size() == 1 && folded[0] == 0 && x.rank() == 2 &&
+                    x.shape[0] == batch_dim && !x.shape[1].batch && x.shape[1].scale > 1;
+  if (rows) return;
+  throw Error(fmt::format("{} cannot be summed in parts over axes [{}]", to_string(x),
+                          fmt::join(folded, ", ")))
+      .help("what is summed in parts is a matrix of n rows, over axis 0");
+}
+
+void check_whole(const Attrs& attrs) {
+  if (attrs.integer("parts") == 1) return;
+  throw Error("a sum in parts has no derivative").help("differentiate before sums are cut up");
+}
+
 void check_reduction(const std::string& reduction) {
   if (reduction != "mean" && reduction != "sum" && reduction != "none") {
     throw Error(fmt::format("unknown reduction \"{}\"", reduction))

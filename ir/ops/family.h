@@ -29,6 +29,14 @@ void check_static_axis(std::string_view name, int64_t axis, const Type& type);
 // from_line brings such a line into the shape x had. At most one of the axes follows the batch.
 Expr as_line(Expr x, const std::vector<int64_t>& axes);
 Expr from_line(Expr line, const Type& x, const std::vector<int64_t>& axes);
+// Attribute `parts` of a sum: the rows of a batch are cut into so many runs, as equal as can be, and
+// each is summed by itself; the result has the parts as its first axis. Part p of n rows begins at
+// row n p / parts. Checks that `x`, a matrix, has the batch for its rows and these are folded.
+inline const AttrSpec parts_attr = {"parts", AttrKind::integer, int64_t{1}};
+void check_parts(const Attrs& attrs, const Type& x, std::span<const int64_t> folded);
+// The same for a derivative: parts are chosen after differentiation.
+void check_whole(const Attrs& attrs);
+inline int64_t part_begin(int64_t rows, int64_t part, int64_t parts) { return rows * part / parts; }
 // Checks `reduction` is mean, sum or none.
 void check_reduction(const std::string& reduction);
 // mean, sum or the values themselves, as the attribute `reduction` asks. `count` divides the mean.

@@ -106,7 +106,8 @@ const OpDef op_contraction = {
     .attrs = {{"a", AttrKind::integers},
               {"b", AttrKind::integers},
               {"a_batch", AttrKind::integers, std::vector<int64_t>{}},
-              {"b_batch", AttrKind::integers, std::vector<int64_t>{}}},
+              {"b_batch", AttrKind::integers, std::vector<int64_t>{}},
+              parts_attr},
     .infer = [](const InferArgs& in) {
       const Type &a = in.operands[0], &b = in.operands[1];
       if (a.dtype != b.dtype || !is_float(a.dtype)) {
@@ -127,13 +128,17 @@ const OpDef op_contraction = {
       };
       match(ra.contracted, rb.contracted);
       match(ra.batch, rb.batch);
+      check_parts(in.attrs, a, ra.contracted);
+      check_parts(in.attrs, b, rb.contracted);
       Type out{a.dtype, {}};
+      if (const int64_t parts = in.attrs.integer("parts"); parts > 1) out.shape.emplace_back(parts);
       for (int64_t axis : ra.batch) out.shape.push_back(a.shape[static_cast<size_t>(axis)]);
       for (int64_t axis : ra.free) out.shape.push_back(a.shape[static_cast<size_t>(axis)]);
       for (int64_t axis : rb.free) out.shape.push_back(b.shape[static_cast<size_t>(axis)]);
       return out;
     },
     .vjp = [](Vjp& g) {
+      check_whole(g.attrs());
       const Expr a = g.operand(0), b = g.operand(1);
       const Roles ra = roles_a(a.type(), g.attrs()), rb = roles_b(b.type(), g.attrs());
       g.add(0, contraction_vjp(g, a, ra, b, rb, ra.batch.size() + ra.free.size()));
@@ -151,17 +156,23 @@ const OpDef op_contraction = {
       const size_t width = y_free.size();
       std::vector<T> rows(y_depth.size() * width);
       T* out = a.result.f.data();
-      for (size_t batch = 0; batch < x_batch.size(); ++batch) {
-        for (size_t k = 0; k < y_depth.size(); ++k) {
-          for (size_t j = 0; j < width; ++j) {
-            rows[k * width + j] = y.f[y_batch[batch] + y_depth[k] + y_free[j]];
+      const int64_t parts = a.op.attrs.integer("parts");
+      const auto depth = static_cast<int64_t>(x_depth.size());
+      for (int64_t part = 0; part < parts; ++part) {
+        const auto begin = static_cast<size_t>(part_begin(depth, part, parts));
+        const auto end = static_cast<size_t>(part_begin(depth, part + 1, parts));
+        for (size_t batch = 0; batch < x_batch.size(); ++batch) {
+          for (size_t k = begin; k < end; ++k) {
+            for (size_t j = 0; j < width; ++j) {
+              rows[k * width + j] = y.f[y_batch[batch] + y_depth[k] + y_free[j]];
+            }
           }
-        }
-        for (size_t i = 0; i < x_free.size(); ++i, out += width) {
-          for (size_t k = 0; k < x_depth.size(); ++k) {
-            const T factor = x.f[x_batch[batch] + x_free[i] + x_depth[k]];
-            const T* row = &rows[k * width];
-            for (size_t j = 0; j < width; ++j) out[j] += factor * row[j];
+          for (size_t i = 0; i < x_free.size(); ++i, out += width) {
+            for (size_t k = begin; k < end; ++k) {
+              const T factor = x.f[x_batch[batch] + x_free[i] + x_depth[k]];
+              const T* row = &rows[k * width];
+              for (size_t j = 0; j < width; ++j) out[j] += factor * row[j];
+            }
           }
         }
       }

@@ -95,17 +95,33 @@ const OpDef op_sum = {
     .name = "sum",
     .summary = "sum over axes",
     .operands = 1,
-    .attrs = {{"axes", AttrKind::integers}, {"keepdims", AttrKind::flag, false}},
+    .attrs = {{"axes", AttrKind::integers}, {"keepdims", AttrKind::flag, false}, parts_attr},
     .traits = Trait::reduction,
-    .infer = infer_fold,
+    .infer = [](const InferArgs& in) {
+      Type out = infer_fold(in);
+      check_parts(in.attrs, in.operands[0], in.attrs.integers("axes"));
+      const int64_t parts = in.attrs.integer("parts");
+      if (parts > 1) out.shape.insert(out.shape.begin(), Dim{parts});
+      return out;
+    },
     .vjp = [](Vjp& g) {
+      check_whole(g.attrs());
       const Type x = g.operand(0).type();
       const Shape kept = kept_shape(x, g.attrs().integers("axes"));
       g.add(0, broadcast(reshape(g.cotangent(), kept), x.shape));
     },
     .eval = []<class T>(EvalArgs<T>& a) {
       const Array<T>& x = *a.operands[0];
-      fold_over(a, a.op.attrs.integers("axes"), [&](size_t to, size_t from) {
+      const std::vector<int64_t>& axes = a.op.attrs.integers("axes");
+      const int64_t parts = a.op.attrs.integer("parts");
+      const size_t width = a.result.size() / static_cast<size_t>(parts);
+      int64_t part = 0;
+      fold_over(a, axes, [&](size_t to, size_t from) {
+        if (parts > 1) {
+          const auto row = static_cast<int64_t>(from / width);
+          while (row >= part_begin(x.dims[0], part + 1, parts)) ++part;
+          to += static_cast<size_t>(part) * width;
+        }
         if (x.floats()) {
           a.result.f[to] += x.f[from];
         } else {

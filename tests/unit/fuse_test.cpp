@@ -246,8 +246,10 @@ class PlannedRun {
         defs_(definitions(func_)),
         arena_(static_cast<size_t>(func_.arena_bytes) + 8, 0xFF) {}
 
-  // `backwards`: between two barriers, parallel kernels run first and in reverse. Threads may do
-  // so: some of them pass by the serial kernels, and by parallel ones with little to do.
+  // `backwards`: between two barriers, parallel kernels run first and in reverse, but for those
+  // that go by parts of rows: they keep their order, as each thread keeps to rows of its own.
+  // Threads may do so: some of them pass by the serial kernels, and by parallel ones with little to
+  // do.
   void run(bool backwards) {
     std::vector<const Op*> region;
     for (const Op& op : func_.body) {
@@ -270,8 +272,12 @@ class PlannedRun {
     const auto parallel = [](const Op* op) { return op->attrs.flag("parallel"); };
     if (backwards) {
       std::vector<const Op*> order;
+      const auto by_parts = [](const Op* op) { return op->attrs.integer("parts") > 1; };
       for (size_t i = region.size(); i-- > 0;) {
-        if (parallel(region[i])) order.push_back(region[i]);
+        if (parallel(region[i]) && !by_parts(region[i])) order.push_back(region[i]);
+      }
+      for (const Op* op : region) {
+        if (parallel(op) && by_parts(op)) order.push_back(op);
       }
       for (const Op* op : region) {
         if (!parallel(op)) order.push_back(op);
