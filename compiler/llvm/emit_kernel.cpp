@@ -165,12 +165,12 @@ void KernelEmitter::choose_tile() {
     packed_side_ = -1;
   }
   row_sweep_ = sweeps_rows();
-  if (row_sweep_) packed_side_ = -1;
   const int chains = tile_rows_ * tile_vectors_;
   if (product && !dot_ && (depth_ < 0 || depth_ > 16) && chains < 8) {
     depth_split_ = (8 + chains - 1) / chains;
   }
   apart_ = product_apart();
+  choose_depth_blocks();
 }
 
 Value* KernelEmitter::for_loop(Value* begin, Value* end, Value* step, Carried& carried,
@@ -311,19 +311,12 @@ void KernelEmitter::for_parts(const std::function<void()>& body) {
   Carried none;
   for_loop(first, last, i64(1), none, [&](Value* part, Carried&) {
     part_ = part;
-    const Access factors[] = {factors_[0], factors_[1]};
-    Value* const depth = depth_value_;
     if (deep_in_parts()) {
       const auto [begin, end] = part_rows(part, builder_.CreateAdd(part, i64(1)));
-      depth_value_ = builder_.CreateSub(end, begin);
-      for (Access& f : factors_) {
-        Value* offset = builder_.CreateMul(begin, f.strides[static_cast<size_t>(form_.rank())]);
-        f.base = builder_.CreateGEP(memory_type(llvm_context(), f.dtype), f.base, offset);
-      }
+      with_depth(begin, builder_.CreateSub(end, begin), body);
+    } else {
+      body();
     }
-    body();
-    std::copy(std::begin(factors), std::end(factors), factors_);
-    depth_value_ = depth;
     part_ = nullptr;
   });
 }
@@ -450,18 +443,35 @@ void KernelEmitter::wide_row(Value* row) {
 }
 
 void KernelEmitter::emit_panels_outer() {
+  if (blocks_outer_) {
+    for_early_blocks([&](Value* begin) {
+      for_panels([&](Value* column, int vectors, Value* mask) {
+        tile_ = {.rows = 1, .vectors = vectors, .row = i64(0), .column = column, .mask = mask};
+        add_block(begin);
+      });
+    });
+  }
+  for_row_groups([&] {
+    for_panels([&](Value* column, int vectors, Value* mask) { panel(column, vectors, mask); });
+  });
+}
+
+// The panels of this thread; the last one may be narrower, or have lanes that do not exist.
+void KernelEmitter::for_panels(
+    const std::function<void(Value* column, int vectors, Value* mask)>& body) {
   const int64_t width = static_cast<int64_t>(tile_vectors_) * lanes_;
   Value* units = builder_.CreateUDiv(columns_, i64(width));
   // Where threads share rows each of them goes through all columns.
   const bool shares_columns = kernel_.attrs.flag("parallel") && parts_ == 1;
   const auto [begin, end] =
       shares_columns ? shard(units) : std::pair<Value*, Value*>{i64(0), units};
+  first_panel_ = begin;
   Value* last = builder_.CreateMul(end, i64(width));
   Carried none;
   for_loop(builder_.CreateMul(begin, i64(width)), last, i64(width), none,
            [&](Value* column, Carried&) {
              fetch_columns(column, last);
-             panel(column, tile_vectors_, nullptr);
+             body(column, tile_vectors_, nullptr);
            });
   // The last thread takes what is left of the columns.
   const int64_t columns = static_columns();
@@ -475,14 +485,14 @@ void KernelEmitter::emit_panels_outer() {
     if (rest == 0) return;
     const int vectors = static_cast<int>((rest + lanes_ - 1) / lanes_);
     Value* mask = rest % lanes_ ? tail_mask(i64(rest % lanes_)) : nullptr;
-    if_then(mine, [&] { panel(left, vectors, mask); });
+    if_then(mine, [&] { body(left, vectors, mask); });
     return;
   }
   if_then(mine, [&] {
     left = for_loop(left, columns_, i64(lanes_), none,
-                    [&](Value* column, Carried&) { panel(column, 1, nullptr); });
+                    [&](Value* column, Carried&) { body(column, 1, nullptr); });
     Value* rest = builder_.CreateSub(columns_, left);
-    if_then(builder_.CreateICmpSGT(rest, i64(0)), [&] { panel(left, 1, tail_mask(rest)); });
+    if_then(builder_.CreateICmpSGT(rest, i64(0)), [&] { body(left, 1, tail_mask(rest)); });
   });
 }
 
@@ -491,16 +501,19 @@ void KernelEmitter::panel(Value* column, int vectors, Value* mask) {
   scopes_.emplace_back();
   tile_ = {.rows = 1, .vectors = vectors, .row = i64(0), .column = column, .mask = mask};
   ask_for(form_.columns(), 0);
-  if (!deep_in_parts()) {
-    hoist_operands();
-    pack_panel();
-  }
-  for_parts([&] {
-    if (deep_in_parts()) {
+  if (depth_block_ > 0 && !blocks_outer_) for_early_blocks([&](Value* begin) { add_block(begin); });
+  in_last_block([&] {
+    if (!deep_in_parts()) {
       hoist_operands();
       pack_panel();
     }
-    rows_of_panel();
+    for_parts([&] {
+      if (deep_in_parts()) {
+        hoist_operands();
+        pack_panel();
+      }
+      rows_of_panel();
+    });
   });
   scopes_.pop_back();
 }
@@ -514,7 +527,9 @@ void KernelEmitter::rows_of_panel() {
     sums.push_back(&k);
     for (int c = 0; c < vectors; ++c) totals.push_back(start_reduction(k, true)[0]);
   }
-  const auto [first, last] = parts_ > 1 ? shard_rows() : std::pair<Value*, Value*>{i64(0), rows_};
+  const auto [first, last] = parts_ > 1          ? shard_rows()
+                             : group_rows_.first ? group_rows_
+                                                 : std::pair<Value*, Value*>{i64(0), rows_};
   row_blocks(first, last, totals, [&](int rows, Value* row, Carried& carried) {
     tile_.rows = rows;
     tile_.row = row;

@@ -90,6 +90,7 @@ class KernelEmitter {
   void emit_lines();
   void line_of_sums(const Access& from, Value* offset, const Access& to, Value* at);
   void line_of_largest(const Access& from, Value* offset, const Access& to, Value* at);
+  void for_panels(const std::function<void(Value* column, int vectors, Value* mask)>& body);
   void panel(Value* column, int vectors, Value* mask);
   void rows_of_panel();
   void wide_row(Value* row);
@@ -173,13 +174,24 @@ class KernelEmitter {
   void product_blocks(Value* begin, Value* end, Carried& carried,
                       const std::function<void(int rows, Value* row, Carried& carried)>& body);
   ProductTile product_tile(int rows) const;
-  void fetch_rows(Value* row, Value* rows);
+  void fetch_rows(Value* row, Value* rows, Value* column);
   void load_sums();
   Value* depth_offset(const Access& access, Value* k);
   Value* dot_lanes_to_columns(std::vector<Value*> sums);
   void hoist_operands();
   static bool unit_stride(const Access& access, int axis);
   bool varies_by_row(const Access& access) const;  // along any axis of the domain but the last
+
+  // Its depth in blocks, or its rows in groups (emit_depth_blocks.cpp).
+  void choose_depth_blocks();
+  void for_row_groups(const std::function<void()>& body);
+  void choose_row_groups();
+  int64_t most_rows() const;
+  void with_depth(Value* begin, Value* size, const std::function<void()>& body);
+  void for_early_blocks(const std::function<void(Value* begin)>& body);
+  void in_last_block(const std::function<void()>& body);
+  void add_block(Value* begin);
+  Value* sums_of_panel();
 
   // Its packed operand (emit_pack.cpp).
   void choose_packing();
@@ -229,7 +241,13 @@ class KernelEmitter {
   int packed_side_ = -1;      // the operand that is packed; -1 for none
   int64_t packed_depth_ = 0;  // products per element, at most
   int64_t scratch_bytes_ = 0;
-  bool apart_ = false;           // product_apart(), once the tile is chosen
+  bool apart_ = false;            // product_apart(), once the tile is chosen
+  int64_t depth_block_ = 0;       // products of a block; 0: the whole depth is one
+  bool blocks_outer_ = false;     // blocks outside, panels inside, with sums for all panels at hand
+  Value* first_panel_ = nullptr;  // of this thread
+  int64_t rows_of_group_ = 0;     // 0: all rows are one group
+  std::pair<Value*, Value*> group_rows_{nullptr, nullptr};  // at hand: begin and end
+  Value* sums_at_ = nullptr;     // where the sums of a tile lie, if not behind the panel
   Value* sums_ = nullptr;        // then: the sums of the row at hand, [vector]
   std::vector<Value*> hoisted_;  // column operand of [k][vector], held for the whole panel
 

@@ -16,15 +16,18 @@ namespace {
 // A buffer of this size does not stay in the near caches from one step to the next.
 constexpr int64_t far_bytes = int64_t{1} << 18;
 constexpr int64_t line_bytes = 64;
+// From where a sweep along rows asks for lines: memory takes as long as the products of some
+// panels.
+constexpr int64_t panels_ahead = 2;
 
 }  // namespace
 
 bool KernelEmitter::product_apart() const { return packed_side_ >= 0 && form_.rank() == 2; }
 
-// Asks for the lines that the rows of the block will read and write beside their sums, while the
+// Asks for the lines that these rows will read and write beside their sums, from `column` on, while
 // products are summed: parameters and their state come from a far cache, a line from each of many
 // pages, and what another thread has read in the last step is written only once it has let go.
-void KernelEmitter::fetch_rows(Value* row, Value* rows) {
+void KernelEmitter::fetch_rows(Value* row, Value* rows, Value* column) {
   struct Line {
     Access access;
     bool written;
@@ -59,8 +62,7 @@ void KernelEmitter::fetch_rows(Value* row, Value* rows) {
     for (const auto& [access, written] : lines) {
       Value* offset = row_offset(access, builder_.CreateAdd(row, r));
       llvm::Type* element = memory_type(llvm_context(), access.dtype);
-      Value* at =
-          builder_.CreateGEP(element, access.base, builder_.CreateAdd(offset, tile_.column));
+      Value* at = builder_.CreateGEP(element, access.base, builder_.CreateAdd(offset, column));
       const auto bytes =
           int64_t{tile_.vectors} * lanes_ * static_cast<int64_t>(dtype_size(access.dtype));
       for (int64_t line = 0; line < bytes; line += line_bytes) {
@@ -87,7 +89,8 @@ ProductTile KernelEmitter::product_tile(int rows) const {
           .vectors = tile_.vectors,
           .depth_split = depth_split_,
           .row_stride = known(a.strides[0]),
-          .depth_stride = known(a.strides[static_cast<size_t>(form_.rank())])};
+          .depth_stride = known(a.strides[static_cast<size_t>(form_.rank())]),
+          .adds = depth_block_ > 0};
 }
 
 // Full tiles, then the largest power of two that is left. Every row is summed in the same order
@@ -98,7 +101,7 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
   const int64_t panel = panel_bytes(tile_vectors_);
   const int64_t sums =
       int64_t{tile_rows_} * tile_vectors_ * lanes_ * static_cast<int64_t>(dtype_size(a.dtype));
-  scratch_bytes_ = std::max(scratch_bytes_, panel + sums);
+  scratch_bytes_ = row_sweep_ ? scratch_bytes_ + sums : std::max(scratch_bytes_, panel + sums);
 
   llvm::Function* function = builder_.GetInsertBlock()->getParent();
   BasicBlock* before = builder_.GetInsertBlock();
@@ -128,11 +131,19 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
   for (int count = 2; count < tile_rows_; count *= 2) prefer(count);
   if (tile_rows_ > 1) prefer(tile_rows_);
 
-  fetch_rows(row, rows);
+  if (body) {
+    const int64_t ahead = row_sweep_ ? panels_ahead * tile_vectors_ * lanes_ : 0;
+    fetch_rows(row, rows, builder_.CreateAdd(tile_.column, i64(ahead)));
+  }
   llvm::Type* element = memory_type(llvm_context(), a.dtype);
   Value* first = builder_.CreateGEP(element, a.base, row_offset(a, row));
   const auto stride = [&](Value* s) { return s ? s : i64(0); };
-  sums_ = builder_.CreateGEP(builder_.getInt8Ty(), scratch_, i64(panel));
+  if (depth_block_ > 0) {
+    Value* offset = builder_.CreateMul(row, i64(int64_t{tile_.vectors} * lanes_));
+    sums_ = builder_.CreateGEP(element, sums_of_panel(), offset);
+  } else {
+    sums_ = sums_at_ ? sums_at_ : builder_.CreateGEP(builder_.getInt8Ty(), scratch_, i64(panel));
+  }
   builder_.CreateCall(
       one->getFunctionType(), tile,
       {first, stride(a.strides[0]), stride(a.strides[static_cast<size_t>(form_.rank())]), scratch_,
@@ -140,11 +151,12 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
 
   Value* const all_sums = sums_;
   scopes_.emplace_back();
-  for_loop(i64(0), rows, i64(1), inside, [&](Value* r, Carried& of_row) {
-    Value* at = builder_.CreateMul(r, i64(int64_t{tile_.vectors} * lanes_));
-    sums_ = builder_.CreateGEP(element_type(llvm_context(), a.dtype), all_sums, at);
-    body(1, builder_.CreateAdd(row, r), of_row);
-  });
+  if (body)
+    for_loop(i64(0), rows, i64(1), inside, [&](Value* r, Carried& of_row) {
+      Value* at = builder_.CreateMul(r, i64(int64_t{tile_.vectors} * lanes_));
+      sums_ = builder_.CreateGEP(element_type(llvm_context(), a.dtype), all_sums, at);
+      body(1, builder_.CreateAdd(row, r), of_row);
+    });
   scopes_.pop_back();
 
   Value* next = builder_.CreateAdd(row, rows);

@@ -43,23 +43,51 @@ bool KernelEmitter::sweeps_rows() const {
 void KernelEmitter::emit_row_sweep() {
   const auto [first, last] = shard_rows();
   const int64_t columns = static_columns(), width = int64_t{tile_vectors_} * lanes_;
-  Carried none;
-  row_blocks(first, last, none, [&](int rows, Value* row, Carried&) {
-    const auto tile = [&](Value* column, int vectors, Value* mask) {
-      tile_ = {.rows = rows, .vectors = vectors, .row = row, .column = column, .mask = mask};
-      emit_contraction();
-      emit_stores(-1);
-    };
-    Carried inside;
-    for_loop(i64(0), i64(columns), i64(width), inside,
-             [&](Value* column, Carried&) { tile(column, tile_vectors_, nullptr); });
+  Value* const scratch = scratch_;
+  const int64_t panels = (columns + width - 1) / width, panel = panel_bytes(tile_vectors_);
+  const auto for_panels = [&](const std::function<void(Value*, int, Value*)>& body) {
+    Carried none;
+    for_loop(i64(0), i64(columns), i64(width), none,
+             [&](Value* column, Carried&) { body(column, tile_vectors_, nullptr); });
     const int64_t rest = columns % width;
     if (rest == 0) return;
     scopes_.emplace_back();
-    tile(i64(columns - rest), static_cast<int>((rest + lanes_ - 1) / lanes_),
+    body(i64(columns - rest), static_cast<int>((rest + lanes_ - 1) / lanes_),
          rest % lanes_ ? tail_mask(i64(rest % lanes_)) : nullptr);
     scopes_.pop_back();
-  });
+  };
+  // All panels are packed before the first row, and lie one behind the other.
+  const auto at_panel = [&](Value* column, int vectors, Value* mask) {
+    tile_ = {.rows = 1, .vectors = vectors, .row = i64(0), .column = column, .mask = mask};
+    Value* number = builder_.CreateUDiv(column, i64(width));
+    scratch_ =
+        builder_.CreateGEP(builder_.getInt8Ty(), scratch, builder_.CreateMul(number, i64(panel)));
+  };
+  if (apart_) {
+    for_panels([&](Value* column, int vectors, Value* mask) {
+      at_panel(column, vectors, mask);
+      pack_panel();
+    });
+    scratch_bytes_ = panels * panel;
+    sums_at_ = builder_.CreateGEP(builder_.getInt8Ty(), scratch, i64(panels * panel));
+  }
+  Carried none;
+  for_loop(first, builder_.CreateAdd(last, i64(tile_rows_ - 1)), i64(tile_rows_), none,
+           [&, last = last](Value* row, Carried&) {
+             Value* end = builder_.CreateAdd(row, i64(tile_rows_));
+             end = builder_.CreateSelect(builder_.CreateICmpSLT(end, last), end, last);
+             for_panels([&](Value* column, int vectors, Value* mask) {
+               at_panel(column, vectors, mask);
+               Carried inside;
+               row_blocks(row, end, inside, [&](int rows, Value* at, Carried&) {
+                 tile_.rows = rows;
+                 tile_.row = at;
+                 emit_contraction();
+                 emit_stores(-1);
+               });
+             });
+           });
+  scratch_ = scratch;
 }
 
 }  // namespace sinter::compiler

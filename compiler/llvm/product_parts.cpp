@@ -170,8 +170,16 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, bool fused) {
       carried[i] = b.CreateGEP(e.element, carried[i], along);
     }
   };
+  const auto place = [&](int r, int v) {
+    return b.CreateGEP(e.vector, out, e.i64(r * tile.vectors + v));
+  };
   Values sums = pointers;
   sums.resize(at(tile.depth_split, 0, 0), llvm::Constant::getNullValue(e.vector));
+  for (int r = 0; tile.adds && r < tile.rows; ++r) {
+    for (int v = 0; v < tile.vectors; ++v) {
+      sums[at(0, r, v)] = b.CreateAlignedLoad(e.vector, place(r, v), e.whole_vector);
+    }
+  }
   // Two products a round, so that what else the loop does shows less.
   const int round = std::max(tile.depth_split, 2);
   Value* left = e.loop(e.i64(0), round, depth, false, sums, [&](Value*, Values& inside) {
@@ -186,8 +194,7 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, bool fused) {
     for (int v = 0; v < tile.vectors; ++v) {
       Value* total = sums[at(0, r, v)];
       for (int u = 1; u < tile.depth_split; ++u) total = b.CreateFAdd(total, sums[at(u, r, v)]);
-      Value* where = b.CreateGEP(e.vector, out, e.i64(r * tile.vectors + v));
-      b.CreateAlignedStore(total, where, e.whole_vector);
+      b.CreateAlignedStore(total, place(r, v), e.whole_vector);
     }
   }
   b.CreateRetVoid();
@@ -197,6 +204,7 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, bool fused) {
 
 // Elements ahead along a line, and rows ahead, of what is copied.
 constexpr int64_t line_ahead = 64, rows_ahead = 16;
+constexpr int64_t line_bytes = 64;
 
 // Exchanges rows and columns of a square of vectors, in log2(lanes) rounds of pairwise exchanges.
 void transpose_square(llvm::IRBuilder<>& builder, Values& rows) {
@@ -231,10 +239,17 @@ void emit_pack_along(PartEmitter& e, const PanelPacker& packer) {
   Values none;
   e.loop(e.i64(0), 1, depth, true, none, [&](Value* k, Values&) {
     Value* row = b.CreateGEP(e.element, from, b.CreateMul(k, stride));
-    // Not past the end: the rows there may be another thread's, which is about to write them.
-    Value* ahead = b.CreateAdd(k, e.i64(rows_ahead));
-    ahead = b.CreateSelect(b.CreateICmpSLT(ahead, depth), ahead, k);
-    fetch_ahead(b, b.CreateGEP(e.element, from, b.CreateMul(ahead, stride)));
+    if (packer.fetches_next) {
+      const int64_t vector_bytes = static_cast<int64_t>(e.whole_vector.value());
+      for (int64_t at = 0; at < packer.vectors * vector_bytes; at += line_bytes) {
+        fetch_ahead(b, b.CreateGEP(b.getInt8Ty(), row, e.i64(packer.vectors * vector_bytes + at)));
+      }
+    } else {
+      // Not past the end: the rows there may be another thread's, which is about to write them.
+      Value* ahead = b.CreateAdd(k, e.i64(rows_ahead));
+      ahead = b.CreateSelect(b.CreateICmpSLT(ahead, depth), ahead, k);
+      fetch_ahead(b, b.CreateGEP(e.element, from, b.CreateMul(ahead, stride)));
+    }
     for (int v = 0; v < packer.vectors; ++v) {
       const int first = v * packer.lanes;
       Value* left = packer.columns == PanelPacker::any_count
@@ -309,6 +324,7 @@ llvm::Function* ProductParts::get(const ProductTile& tile) {
       fmt::format("tile_{}x{}x{}_{}_{}_{}", tile.rows, tile.vectors, tile.lanes,
                   dtype_name(tile.dtype), stride(tile.row_stride), stride(tile.depth_stride));
   if (tile.depth_split > 1) name += fmt::format("_split{}", tile.depth_split);
+  if (tile.adds) name += "_adds";
   llvm::Type *pointer = llvm::PointerType::getUnqual(out_.getContext()),
              *word = llvm::Type::getInt64Ty(out_.getContext());
   PartEmitter e(out_, name, {pointer, word, word, pointer, word, pointer}, tile.dtype, tile.lanes);
@@ -323,6 +339,7 @@ llvm::Function* ProductParts::get(const PanelPacker& packer) {
                                  dtype_name(packer.dtype));
   if (!packer.across) name += fmt::format("_{}", packer.vectors);
   if (packer.columns != PanelPacker::any_count) name += fmt::format("_of_{}", packer.columns);
+  if (packer.fetches_next) name += "_ahead";
   llvm::Type *pointer = llvm::PointerType::getUnqual(out_.getContext()),
              *word = llvm::Type::getInt64Ty(out_.getContext());
   PartEmitter e(out_, name, {pointer, word, word, word, pointer, word}, packer.dtype, packer.lanes);

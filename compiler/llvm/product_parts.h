@@ -20,12 +20,13 @@
 
 namespace sinter::compiler {
 
-// sums[r][v] = sum over k of a[r * row_stride + k * depth_stride] * panel[k][v], v a vector.
+// sums[r][v] = sum over k of a[r * row_stride + k * depth_stride] * panel[k][v], v a vector; or +=.
 struct ProductTile {
   DType dtype = DType::f32;
   int lanes = 1, rows = 1, vectors = 1;
   int depth_split = 1;  // chains of sums for each element, every depth_split-th k each
   int64_t row_stride = 0, depth_stride = 0;  // elements; `any_stride`: an argument says
+  bool adds = false;                         // to the sums that are there
   static constexpr int64_t any_stride = -1;
   auto operator<=>(const ProductTile&) const = default;
 };
@@ -39,6 +40,8 @@ struct PanelPacker {
   bool across = false;      // the depth has unit stride, the columns have not
   int vectors = any_count;  // `any_count`: an argument says, as it must across
   int columns = any_count;  // that exist
+  // Along: asks for the panel that lies behind this one, not for rows further down in this one.
+  bool fetches_next = false;
   static constexpr int any_count = -1;
   auto operator<=>(const PanelPacker&) const = default;
 };

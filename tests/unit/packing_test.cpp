@@ -39,7 +39,7 @@ void compare(int64_t in, int64_t out, const char* dtype, const std::string& cpu,
     const auto code =
         compile(module, "f",
                 {.max_batch = max_batch, .threads = threads, .oversubscribe = true, .cpu = cpu});
-    for (int64_t n : {1, 2, 5, 16, 17, 31, 40}) {
+    for (int64_t n : {1, 2, 5, 16, 17, 31, 40, 69}) {
       if (n > max_batch) break;
       INFO(
           fmt::format("{} -> {}, {}, n = {}, {} threads, cpu {}", in, out, dtype, n, threads, cpu));
@@ -77,6 +77,18 @@ TEST_CASE("the update of a wide layer from a small batch, with rests of rows and
   for (const std::string& cpu : processors()) {
     compare(517, 519, "f32", cpu, 20);
     compare(512, 516, "f32", cpu, 16);
+  }
+}
+
+// Great depth, along and across the weights, of few rows and of more; and so many rows of a weight
+// gradient that they go by groups.
+TEST_CASE("products block by block along their depth") {
+  for (const std::string& cpu : processors()) {
+    const int64_t deep = 4147;
+    compare(deep, 70, "f32", cpu, 17);
+    compare(70, deep, "f32", cpu, 17);
+    compare(deep, 41, "f32", cpu, 69);
+    compare(41, deep, "f32", cpu, 69);
   }
 }
 
