@@ -137,7 +137,7 @@ void KernelEmitter::choose_tile() {
   // A row that is reduced while a product is at hand stays in registers whole.
   const bool whole_row =
       form_.row_reduces && form_.root && columns > 0 && columns <= max_row_in_registers;
-  int widest = product ? 2 : 4;
+  int widest = product && !wide_panel_is_near() ? 2 : 4;
   if (product && dot_) widest = std::max(1, budget / (lanes_ * (form_.rank() > 1 ? 3 : 1)));
   tile_vectors_ = whole_row ? row_vectors : std::min(row_vectors, widest);
   if (form_.row_reduces && !form_.root && row_vectors <= 4) tile_vectors_ = row_vectors;

@@ -196,6 +196,7 @@ class KernelEmitter {
   // Its packed operand (emit_pack.cpp).
   void choose_packing();
   int64_t panel_bytes(int vectors) const;
+  bool wide_panel_is_near() const;
   Value* packed_address(Value* k, int c);
   Value* load_packed(Value* k, int c);
   void pack_panel();

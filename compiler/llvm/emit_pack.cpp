@@ -17,6 +17,7 @@ namespace {
 constexpr int64_t least_rows = 8, least_depth = 5;
 // A panel larger than this is not read from a near cache.
 constexpr int64_t most_bytes = int64_t{512} << 10;
+constexpr int64_t near_bytes = int64_t{32} << 10;
 
 int64_t most(const ir::Dim& d, int64_t max_batch) {
   return d.batch ? d.scale * max_batch : d.scale;
@@ -41,6 +42,15 @@ void KernelEmitter::choose_packing() {
     constexpr int usual_vectors = 2;
     if (panel_bytes(usual_vectors) <= most_bytes) packed_side_ = side;
   }
+}
+
+// Whether tiles of 6 rows x 4 vectors suit: they load less for each product than 12 x 2, if their
+// panel stays in the nearest cache, no column is left over, and there are registers for both.
+bool KernelEmitter::wide_panel_is_near() const {
+  constexpr int vectors = 4;
+  const int64_t columns = static_columns();
+  return packed_side_ >= 0 && columns > 0 && columns % (int64_t{vectors} * dot_lanes_) == 0 &&
+         context_.target.registers >= 32 && panel_bytes(vectors) <= near_bytes;
 }
 
 // Bytes of a panel of `vectors` vectors; the depth is rounded up to whole squares.

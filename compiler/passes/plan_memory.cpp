@@ -222,19 +222,22 @@ class Planner {
         reshaped.insert(base(op.operands[0]));
       }
     });
-    std::set<ValueId> in_parts;  // goes through arithmetic only, which likes it without gaps
+    std::set<ValueId> in_parts;
     ir::for_each_op(func_.body, [&](const Op& op) {
       if (sum_parts(op) > 1) in_parts.insert(op.result);
     });
+    const int64_t parts = parts_of_batch();
     for (ValueId v : values) {
       func_[v].storage = ir::Storage{};
-      if (in_parts.count(v)) continue;
       const ir::Type& type = func_.type(v);
+      // Parts of weight gradients go through arithmetic only, which likes them without gaps.
+      if (in_parts.count(v) && type.rank() > 2) continue;
       if (type.rank() < 2 || type.shape.back().batch || reshaped.count(v)) continue;
       const auto size = static_cast<int64_t>(dtype_size(type.dtype));
       int64_t row_bytes = type.shape.back().scale * size;
-      const bool by_rows = parts_of_batch() > 1 && type.shape.front() == ir::batch_dim;
-      if (by_rows && row_bytes > size) row_bytes = aligned(row_bytes);
+      // What another thread writes lies in lines of its own.
+      const bool by_rows = parts > 1 && type.shape.front() == ir::batch_dim && row_bytes > size;
+      if (by_rows || in_parts.count(v)) row_bytes = aligned(row_bytes);
       if (row_bytes % (4 * cache_line) == 0) row_bytes += cache_line;
       if (row_bytes != type.shape.back().scale * size) func_[v].storage->pitch = row_bytes / size;
     }

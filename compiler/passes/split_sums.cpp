@@ -7,6 +7,7 @@
 // The parts follow from the shapes alone, and are added in order, so any number of threads gives
 // the same bits.
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -41,10 +42,14 @@ class Splitter {
 
   void run() {
     if (max_batch_ < 2 * rows_of_part || !choose_parts()) return;
+    find_row_sums();
     for (Op& op : std::exchange(func_.body, {})) {
-      if (is_sum(op)) {
+      const Op* rows = op.kind == OpKind::sum ? row_sum_of(op) : nullptr;
+      if (rows) {
+        total(op, *rows);
+      } else if (is_sum(op)) {
         cut(std::move(op));
-      } else {
+      } else if (!row_sums_.count(op.result)) {
         func_.body.push_back(std::move(op));
       }
     }
@@ -95,28 +100,73 @@ class Splitter {
     return products >= least_products && by_parts < by_features;
   }
 
-  void cut(Op op) {
+  // Sums of each row that a sum over all rows alone reads, as those of a loss.
+  void find_row_sums() {
+    std::map<ValueId, int> readers;
+    for (const Op& op : func_.body) {
+      for (ValueId v : op.operands) ++readers[v];
+    }
+    for (ValueId v : func_.results) ++readers[v];
+    for (const Op& op : func_.body) {
+      const bool by_row = op.kind == OpKind::sum && op.attrs.flag("keepdims") &&
+                          op.attrs.integers("axes") == std::vector<int64_t>{1} &&
+                          folds_rows(type(op, 0), {0});
+      if (by_row && readers[op.result] == 1) row_sums_.emplace(op.result, op);
+    }
+    // Those that another op reads stay.
+    for (const Op& op : func_.body) {
+      if (op.kind == OpKind::sum && row_sum_of(op)) continue;
+      for (ValueId v : op.operands) row_sums_.erase(v);
+    }
+  }
+
+  const Op* row_sum_of(const Op& op) const {
+    const auto it = row_sums_.find(op.operands[0]);
+    const bool whole = op.attrs.integers("axes") == std::vector<int64_t>{0, 1};
+    return it == row_sums_.end() || !whole ? nullptr : &it->second;
+  }
+
+  // The columns first and the rest at the end: no row is summed across lanes.
+  void total(const Op& op, const Op& rows) {
+    Builder b(module_, func_);
+    b.set_loc(op.loc);
+    const Expr x(b, rows.operands[0]);
+    const Dim width = x.type().shape[1];
+    const Expr columns = sum_of_parts(
+        b.apply(OpKind::sum, {x}, {{"axes", std::vector<int64_t>{0}}, {"parts", parts_}}), {width});
+    replace(op, reshape(sum(columns, {0}, false), func_.type(op.result).shape));
+  }
+
+  void cut(const Op& op) {
     Builder b(module_, func_);
     b.set_loc(op.loc);
     std::vector<Expr> operands;
     for (ValueId v : op.operands) operands.emplace_back(b, v);
     Attrs attrs = op.attrs;
     attrs.set("parts", parts_);
-    const Expr all = b.apply(op.kind, operands, attrs);
     const Shape whole = func_.type(op.result).shape;
-    std::optional<Expr> total;
+    replace(op, sum_of_parts(b.apply(op.kind, operands, attrs), whole));
+  }
+
+  Expr sum_of_parts(Expr parts, const Shape& whole) const {
+    std::optional<Expr> out;
     for (int64_t part = 0; part < parts_; ++part) {
-      const Expr one = reshape(slice(all, 0, {.start = part, .step = 1, .size = 1}), whole);
-      total = total ? *total + one : one;
+      const Expr one = reshape(slice(parts, 0, {.start = part, .step = 1, .size = 1}), whole);
+      out = out ? *out + one : one;
     }
-    hand_over_name(func_, op.result, total->id());
-    replaced_.emplace_back(op.result, total->id());
+    return *out;
+  }
+
+  void replace(const Op& op, Expr by) {
+    hand_over_name(func_, op.result, by.id());
+    replaced_.emplace_back(op.result, by.id());
   }
 
   Module& module_;
   Func& func_;
   const int64_t max_batch_;
   int64_t parts_ = 1;
+  std::map<ValueId, Op> row_sums_;  // that `total` takes the place of
   std::vector<std::pair<ValueId, ValueId>> replaced_;
 };
 
