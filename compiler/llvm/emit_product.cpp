@@ -119,17 +119,21 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
     inside.push_back(phis.back());
   }
 
-  // The number of rows, and the tile for it.
+  // The number of rows, and the tile for it: of the sizes that may be needed the largest that fits.
+  std::vector<int> sizes;
+  const ir::Dim& all = form_.domain[0];
+  for (int size = 1; size < tile_rows_; size *= 2) {
+    if (all.batch || (all.scale % tile_rows_ & size) != 0) sizes.push_back(size);
+  }
+  if (all.batch || all.scale >= tile_rows_) sizes.push_back(tile_rows_);
   Value* left = builder_.CreateSub(end, row);
-  llvm::Function* one = context_.parts.get(product_tile(1));
-  Value *rows = i64(1), *tile = one;
-  const auto prefer = [&](int count) {
-    Value* fits = builder_.CreateICmpSGE(left, i64(count));
-    rows = builder_.CreateSelect(fits, i64(count), rows);
-    tile = builder_.CreateSelect(fits, context_.parts.get(product_tile(count)), tile);
-  };
-  for (int count = 2; count < tile_rows_; count *= 2) prefer(count);
-  if (tile_rows_ > 1) prefer(tile_rows_);
+  llvm::Function* least = context_.parts.get(product_tile(sizes.front()));
+  Value *rows = i64(sizes.front()), *tile = least;
+  for (size_t i = 1; i < sizes.size(); ++i) {
+    Value* fits = builder_.CreateICmpSGE(left, i64(sizes[i]));
+    rows = builder_.CreateSelect(fits, i64(sizes[i]), rows);
+    tile = builder_.CreateSelect(fits, context_.parts.get(product_tile(sizes[i])), tile);
+  }
 
   if (body) {
     const int64_t ahead = row_sweep_ ? panels_ahead * tile_vectors_ * lanes_ : 0;
@@ -145,7 +149,7 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
     sums_ = sums_at_ ? sums_at_ : builder_.CreateGEP(builder_.getInt8Ty(), scratch_, i64(panel));
   }
   builder_.CreateCall(
-      one->getFunctionType(), tile,
+      least->getFunctionType(), tile,
       {first, stride(a.strides[0]), stride(a.strides[static_cast<size_t>(form_.rank())]), scratch_,
        depth_value_, sums_});
 

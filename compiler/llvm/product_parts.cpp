@@ -180,16 +180,21 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, bool fused) {
       sums[at(0, r, v)] = b.CreateAlignedLoad(e.vector, place(r, v), e.whole_vector);
     }
   }
-  // Two products a round, so that what else the loop does shows less.
-  const int round = std::max(tile.depth_split, 2);
+  // Full tiles, and those with few products for each k, take two k a round, so that what else the
+  // loop does shows less; the others are seldom used and their code shorter.
+  const int chains = tile.rows * tile.vectors;
+  const bool two = chains >= 20 || (chains >= 8 && chains <= 12);
+  const int round = tile.depth_split > 1 ? tile.depth_split : two ? 2 : 1;
   Value* left = e.loop(e.i64(0), round, depth, false, sums, [&](Value*, Values& inside) {
     for (int u = 0; u < round; ++u) step(u, tile.depth_split > 1 ? u : 0, inside);
     advance(round, inside);
   });
-  e.loop(left, 1, depth, false, sums, [&](Value*, Values& inside) {
-    step(0, 0, inside);
-    advance(1, inside);
-  });
+  if (round > 1) {
+    e.loop(left, 1, depth, false, sums, [&](Value*, Values& inside) {
+      step(0, 0, inside);
+      advance(1, inside);
+    });
+  }
   for (int r = 0; r < tile.rows; ++r) {
     for (int v = 0; v < tile.vectors; ++v) {
       Value* total = sums[at(0, r, v)];

@@ -204,6 +204,11 @@ void BatchEmitter::place_totals(int pass) {
 }
 
 void BatchEmitter::clear_totals(int pass) {
+  if (std::all_of(form_.ops.begin(), form_.ops.end(), [&](const BatchOp& b) {
+        return b.role != BatchRole::total || b.pass != pass || complete_at_once(*b.op);
+      })) {
+    return;
+  }
   const int64_t count = kernel_.attrs.flag("parallel")
                             ? (total_counts_.at(pass) / lanes_ + 1) * lanes_
                             : total_counts_.at(pass);

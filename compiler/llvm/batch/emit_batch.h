@@ -58,6 +58,8 @@ class BatchEmitter {
   void add_chunks();
   Value* chunk_at(Value* number);
   void clear_totals(int pass);
+  bool complete_at_once(const ir::Op& total) const;
+  Value* total_so_far(const ir::Op& total, llvm::Type* vector, Value* at);
   void choose_block();
   void emit_pass(int pass);
   void emit_rows(int pass);

@@ -1,6 +1,6 @@
-// A block of rows as loops over features (compiler/forms/batch_stages.h): one body for all blocks,
-// the last of which may be partly empty. Lanes that are no rows hold anything finite or not, except
-// in what goes into totals, where they are zero.
+// A block of rows as loops over features (compiler/forms/batch_stages.h): one body for all blocks
+// but the last one, which may be smaller and partly empty. Lanes that are no rows hold anything
+// finite or not, except in what goes into totals, where they are zero.
 #include <algorithm>
 #include <utility>
 
@@ -30,13 +30,12 @@ void BatchEmitter::emit_stages(int pass) {
   for (const ir::Op* op : stages.products) {
     for (const ValueId v : op->operands) zeroed_.insert(plain(v));
   }
-  vectors_ = block_;
-  const int64_t rows = int64_t{block_} * lanes_;
-  loop(begin_row_, builder_.CreateAdd(end_row_, i64(rows - 1)), rows, [&](Value* row) {
+  const auto block_of = [&](Value* row, int vectors) {
+    vectors_ = vectors;
     first_row_ = row;
     Value* count = builder_.CreateTrunc(builder_.CreateSub(end_row_, row), builder_.getInt32Ty());
     masks_.clear();
-    for (int v = 0; v < block_; ++v) {
+    for (int v = 0; v < vectors; ++v) {
       std::vector<llvm::Constant*> numbers;
       for (int i = 0; i < lanes_; ++i) {
         numbers.push_back(builder_.getInt32(static_cast<uint32_t>(v * lanes_ + i)));
@@ -46,7 +45,21 @@ void BatchEmitter::emit_stages(int pass) {
     load_block(stages.arguments);
     for (const BatchStage& s : stages.stages) stage(s);
     for (const ir::Op* op : stages.products) total_product(*op);
-  });
+  };
+  // What fills no block has a smaller one, if it would leave half of a block empty.
+  const int64_t rows = int64_t{block_} * lanes_;
+  const int64_t rest = context_.func.max_batch % rows;
+  const auto few = static_cast<int>((rest + lanes_ - 1) / lanes_);
+  if (rest == 0 || 2 * few > block_) {
+    loop(begin_row_, builder_.CreateAdd(end_row_, i64(rows - 1)), rows,
+         [&](Value* row) { block_of(row, block_); });
+    return;
+  }
+  const int64_t few_rows = int64_t{few} * lanes_;
+  Value* left = loop(begin_row_, builder_.CreateAdd(end_row_, i64(rows - 1 - few_rows)), rows,
+                     [&](Value* row) { block_of(row, block_); });
+  loop(left, builder_.CreateAdd(end_row_, i64(few_rows - 1)), few_rows,
+       [&](Value* row) { block_of(row, few); });
 }
 
 // Stack memory for a row value, for the block at hand.
@@ -60,7 +73,7 @@ void BatchEmitter::keep(ValueId v) {
 }
 
 Value* BatchEmitter::kept_at(const Kept& kept, Value* feature, int vector) {
-  Value* number = builder_.CreateAdd(builder_.CreateMul(feature, i64(block_)), i64(vector));
+  Value* number = builder_.CreateAdd(builder_.CreateMul(feature, i64(vectors_)), i64(vector));
   return builder_.CreateGEP(kept.vector, kept.memory, number);
 }
 
@@ -112,7 +125,7 @@ void BatchEmitter::load_block(const std::vector<ValueId>& arguments) {
   BasicBlock* whole = BasicBlock::Create(llvm_context(), "whole", function);
   BasicBlock* part = BasicBlock::Create(llvm_context(), "part", function);
   BasicBlock* after = BasicBlock::Create(llvm_context(), "after", function);
-  Value* end = builder_.CreateAdd(first_row_, i64(int64_t{block_} * lanes_));
+  Value* end = builder_.CreateAdd(first_row_, i64(int64_t{vectors_} * lanes_));
   builder_.CreateCondBr(builder_.CreateICmpSLE(end, end_row_), whole, part);
   builder_.SetInsertPoint(whole);
   for (const ValueId v : arguments) load_whole_block(v);
@@ -133,7 +146,7 @@ void BatchEmitter::load_whole_block(ValueId v) {
   const bool power = (features & (features - 1)) == 0 && features <= lanes_;
   if (features > 1 && power && load_interleaved(v, features)) {
     for (int64_t j = 0; j < features; ++j) {
-      for (int i = 0; i < block_; ++i) {
+      for (int i = 0; i < vectors_; ++i) {
         builder_.CreateStore(rows_.at({v.index, j})[static_cast<size_t>(i)],
                              kept_at(kept, i64(j), i));
       }
@@ -143,7 +156,7 @@ void BatchEmitter::load_whole_block(ValueId v) {
   Value* start = offset(base_of(v), dtype, builder_.CreateMul(first_row_, i64(features)));
   Lanes none;
   counted_loop(features, 1, none, [&](Value* j, Lanes&) {
-    for (int i = 0; i < block_; ++i) {
+    for (int i = 0; i < vectors_; ++i) {
       Value* at = offset(start, dtype, builder_.CreateAdd(j, i64(int64_t{i} * lanes_ * features)));
       Value* x = features == 1
                      ? static_cast<Value*>(builder_.CreateAlignedLoad(kept.vector, at, align))
@@ -168,9 +181,9 @@ void BatchEmitter::load_part_of_block(ValueId v) {
   const Kept& kept = kept_.at(v);
   const DType dtype = type(v).dtype;
   llvm::Type* element = memory_type(llvm_context(), dtype);
-  const int64_t rows = int64_t{block_} * lanes_;
+  const int64_t rows = int64_t{vectors_} * lanes_;
   Lanes none;
-  counted_loop(features * block_, 1, none, [&](Value* i, Lanes&) {
+  counted_loop(features * vectors_, 1, none, [&](Value* i, Lanes&) {
     builder_.CreateStore(llvm::Constant::getNullValue(kept.vector),
                          builder_.CreateGEP(kept.vector, kept.memory, i));
   });
@@ -216,7 +229,7 @@ const BatchEmitter::Lanes& BatchEmitter::stage_element(ValueId v, int64_t j) {
   Lanes lanes;
   if (kept != kept_.end() && !here_.count(v)) {
     Value* feature = elements(type(v)) == 1 ? i64(0) : builder_.CreateAdd(feature_, i64(j));
-    for (int i = 0; i < block_; ++i) {
+    for (int i = 0; i < vectors_; ++i) {
       Value* x = builder_.CreateLoad(kept->second.vector, kept_at(kept->second, feature, i));
       if (type(v).dtype == DType::boolean) {
         x = builder_.CreateICmpNE(x, llvm::Constant::getNullValue(x->getType()));
@@ -251,7 +264,7 @@ void BatchEmitter::tile_product(const ir::Op& op, int features) {
   const auto depth = static_cast<int64_t>(contracted_elements(context_.func, op, 0).size());
 
   ValueId result = op.result;
-  Lanes sums(static_cast<size_t>(features * block_),
+  Lanes sums(static_cast<size_t>(features * vectors_),
              llvm::Constant::getNullValue(vector_of(element, lanes_)));
   for (const BatchOp& b : form_.ops) {
     if (b.op->kind != OpKind::add || uses_inside(op.result) != 1) continue;
@@ -261,8 +274,8 @@ void BatchEmitter::tile_product(const ir::Op& op, int features) {
     if (row(bias) || type(b.op->result) != type(op.result)) continue;
     result = b.op->result;
     for (int f = 0; f < features; ++f) {
-      for (int i = 0; i < block_; ++i) {
-        sums[static_cast<size_t>(f * block_ + i)] =
+      for (int i = 0; i < vectors_; ++i) {
+        sums[static_cast<size_t>(f * vectors_ + i)] =
             repeated(bias, elements(type(bias)) == 1 ? 0 : f);
       }
     }
@@ -277,7 +290,7 @@ void BatchEmitter::tile_product(const ir::Op& op, int features) {
     for (int64_t step = 0; step < unroll; ++step) {
       Value* at = builder_.CreateAdd(k, i64(step));
       Lanes x;
-      for (int i = 0; i < block_; ++i) {
+      for (int i = 0; i < vectors_; ++i) {
         x.push_back(builder_.CreateLoad(rows.vector, kept_at(rows, at, i)));
       }
       Value* column = builder_.CreateMul(at, i64(strides.by_depth));
@@ -285,16 +298,16 @@ void BatchEmitter::tile_product(const ir::Op& op, int features) {
         Value* where = builder_.CreateAdd(column, i64(f * strides.by_result));
         Value* w =
             single ? single : splat(builder_.CreateLoad(element, offset(base, dtype, where)));
-        for (int i = 0; i < block_; ++i) {
-          Value*& sum = carried[static_cast<size_t>(f * block_ + i)];
+        for (int i = 0; i < vectors_; ++i) {
+          Value*& sum = carried[static_cast<size_t>(f * vectors_ + i)];
           sum = fma(w, x[static_cast<size_t>(i)], sum);
         }
       }
     }
   });
   for (int f = 0; f < features; ++f) {
-    const auto first = sums.begin() + f * block_;
-    rows_[{result.index, f}] = Lanes(first, first + block_);
+    const auto first = sums.begin() + f * vectors_;
+    rows_[{result.index, f}] = Lanes(first, first + vectors_);
   }
 }
 
@@ -303,7 +316,7 @@ void BatchEmitter::tile_kept(const ir::Op& op, int features) {
   const Kept& kept = kept_.at(v);
   for (int f = 0; f < features; ++f) {
     const Lanes lanes = stage_element(v, f);
-    for (int i = 0; i < block_; ++i) {
+    for (int i = 0; i < vectors_; ++i) {
       Value* x = lanes[static_cast<size_t>(i)];
       if (zeroed_.count(v)) {
         x = builder_.CreateSelect(masks_[static_cast<size_t>(i)], x,
@@ -322,12 +335,12 @@ void BatchEmitter::start_fold(const ir::Op& op) {
   llvm::Type* vector = vector_of(element_type(llvm_context(), dtype), lanes_);
   Value* start = neutral_element(op.kind, vector);
   if (op.kind == OpKind::argmax) {  // the largest so far lies beside its place
-    auto* memory = entry_.CreateAlloca(vector, i64(block_));
+    auto* memory = entry_.CreateAlloca(vector, i64(vectors_));
     memory->setAlignment(llvm::Align(64));
     kept_best_[op.result] = {memory, vector};
   }
   const Kept& best = op.kind == OpKind::argmax ? kept_best_.at(op.result) : kept_.at(op.result);
-  for (int i = 0; i < block_; ++i) {
+  for (int i = 0; i < vectors_; ++i) {
     builder_.CreateStore(start, kept_at(best, i64(0), i));
     if (op.kind == OpKind::argmax) {
       const Kept& place = kept_.at(op.result);
@@ -341,7 +354,7 @@ void BatchEmitter::tile_fold(const ir::Op& op, int features) {
   const bool places = op.kind == OpKind::argmax;
   const Kept& best = places ? kept_best_.at(op.result) : kept_.at(op.result);
   const Kept& place = kept_.at(op.result);
-  for (int i = 0; i < block_; ++i) {
+  for (int i = 0; i < vectors_; ++i) {
     Value* state = builder_.CreateLoad(best.vector, kept_at(best, i64(0), i));
     Value* index = places ? builder_.CreateLoad(place.vector, kept_at(place, i64(0), i)) : nullptr;
     for (int f = 0; f < features; ++f) {
@@ -364,6 +377,20 @@ void BatchEmitter::tile_fold(const ir::Op& op, int features) {
 
 // ---- Totals ------------------------------------------------------------------------------------
 
+// Whether a total is complete once its rows have been seen, as all of them are one block.
+bool BatchEmitter::complete_at_once(const ir::Op& op) const {
+  if (!form_.loops || kernel_.attrs.flag("parallel")) return false;
+  const bool by_feature = elements(type(op.result)) > 1;
+  const bool one_tile =
+      op.kind == OpKind::contraction || by_feature || elements(type(op.operands[0])) == 1;
+  return one_tile && context_.func.max_batch <= int64_t{block_} * lanes_;
+}
+
+Value* BatchEmitter::total_so_far(const ir::Op& op, llvm::Type* vector, Value* at) {
+  if (complete_at_once(op)) return llvm::Constant::getNullValue(vector);
+  return builder_.CreateLoad(vector, at);
+}
+
 void BatchEmitter::tile_sum(const ir::Op& op, int features) {
   const auto [pass, first] = totals_.at(op.result);
   llvm::Type* vector = vector_of(element_type(llvm_context(), type(op.result).dtype), lanes_);
@@ -374,10 +401,10 @@ void BatchEmitter::tile_sum(const ir::Op& op, int features) {
     if (f == 0 || by_feature) {
       Value* number = by_feature ? builder_.CreateAdd(feature_, i64(first + f)) : i64(first);
       at = total_row(pass, number);
-      total = builder_.CreateLoad(vector, at);
+      total = total_so_far(op, vector, at);
     }
     const Lanes lanes = lanes_of(op.operands[0], elements(type(op.operands[0])) == 1 ? 0 : f);
-    for (int i = 0; i < block_; ++i) {
+    for (int i = 0; i < vectors_; ++i) {
       Value* x =
           builder_.CreateSelect(masks_[static_cast<size_t>(i)], lanes[static_cast<size_t>(i)],
                                 llvm::Constant::getNullValue(vector));
@@ -411,10 +438,10 @@ void BatchEmitter::total_tile(const ir::Op& op, Value* left, int lefts, Value* r
   for (int p = 0; p < lefts; ++p) {
     for (int q = 0; q < rights; ++q) {
       places.push_back(total_row(pass, builder_.CreateAdd(start, i64(first + p * width + q))));
-      totals.push_back(builder_.CreateLoad(vector, places.back()));
+      totals.push_back(total_so_far(op, vector, places.back()));
     }
   }
-  for (int i = 0; i < block_; ++i) {
+  for (int i = 0; i < vectors_; ++i) {
     Lanes x, y;
     for (int p = 0; p < lefts; ++p) {
       x.push_back(builder_.CreateLoad(vector, kept_at(a, builder_.CreateAdd(left, i64(p)), i)));

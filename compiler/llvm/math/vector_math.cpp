@@ -3,6 +3,9 @@
 #include <limits>
 
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsX86.h>
+#include <llvm/IR/Module.h>
+#include <llvm/TargetParser/Triple.h>
 
 #include "compiler/llvm/math/lane_math.h"
 
@@ -15,6 +18,17 @@ Value* emit_fma(IRBuilder<>& b, bool fused, Value* a, Value* x, Value* c) {
   if (!fused) return b.CreateFAdd(b.CreateFMul(a, x), c);
   return b.CreateIntrinsic(llvm::Intrinsic::fma, {a->getType()}, {a, x, c});
 }
+
+namespace {
+
+// Whether the processor multiplies these vectors by powers of two: only AVX-512 has 16 lanes.
+bool has_scalef(IRBuilder<>& b, llvm::Type* type) {
+  const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(type);
+  return vector && vector->getNumElements() == 16 && vector->getElementType()->isFloatTy() &&
+         llvm::Triple(b.GetInsertBlock()->getModule()->getTargetTriple()).isX86();
+}
+
+}  // namespace
 
 // exp(x) = 2^k * exp(r), k = round(x / ln 2), |r| <= ln(2)/2, with a minimax polynomial for exp(r)
 // (Cephes, S. Moshier). ln 2 is subtracted in two parts, and 2^k applied in two halves so that
@@ -31,6 +45,11 @@ Value* emit_exp(IRBuilder<>& b, bool fused, Value* x) {
   Value* p = m.polynomial(r, {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2,
                               1.6666665459e-1, 5.0000001201e-1});
   p = b.CreateFAdd(m.fma(p, b.CreateFMul(r, r), r), m.real(1.0));
+  if (has_scalef(b, x->getType())) {  // the same, in one instruction
+    return b.CreateIntrinsic(
+        llvm::Intrinsic::x86_avx512_mask_scalef_ps_512, {},
+        {p, k, llvm::Constant::getNullValue(x->getType()), b.getInt16(0xFFFF), b.getInt32(4)});
+  }
   Value* power = b.CreateSub(m.bits(shifted), m.bits(magic));
   Value* half = b.CreateAShr(power, m.integer(1));
   const auto two_to = [&](Value* e) {
