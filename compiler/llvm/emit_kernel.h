@@ -17,7 +17,7 @@
 #include <llvm/IR/Module.h>
 
 #include "compiler/forms/kernel.h"
-#include "compiler/llvm/product_parts.h"
+#include "compiler/llvm/product/product_parts.h"
 #include "compiler/llvm/target.h"
 
 namespace sinter::compiler {

@@ -15,6 +15,7 @@
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/SmallVectorMemoryBuffer.h>
 #include <llvm/Support/raw_ostream.h>
+#include <sys/mman.h>
 
 #include <sinter/error.h>
 #include <sinter/thread_team.h>
@@ -70,10 +71,17 @@ size_t whole_pages(int64_t bytes) {
          page_bytes;
 }
 
+// As large tensors do, activations and sums of some size ask for huge pages (runtime/tensor.cpp).
 Memory allocate(size_t bytes) {
-  Memory out(static_cast<unsigned char*>(std::aligned_alloc(page_bytes, bytes)));
-  if (!out) throw std::bad_alloc();
-  return out;
+  constexpr size_t huge_page = size_t{2} << 20, least_huge = 2 * huge_page;
+  const bool large = bytes >= least_huge;
+  if (large) bytes = (bytes + huge_page - 1) / huge_page * huge_page;
+  void* memory = std::aligned_alloc(large ? huge_page : page_bytes, bytes);
+  if (!memory) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+  if (large) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+  return Memory(static_cast<unsigned char*>(memory));
 }
 
 class NativeExecutable final : public Executable {

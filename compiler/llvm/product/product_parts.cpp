@@ -1,4 +1,4 @@
-#include "compiler/llvm/product_parts.h"
+#include "compiler/llvm/product/product_parts.h"
 
 #include <algorithm>
 #include <functional>
