@@ -126,6 +126,7 @@ class BatchEmitter {
   void finish_totals(int pass);
   Value* add_across(std::vector<Value*> rows);
   Value* total_rows(ir::ValueId v, Value* chunk, int count);
+  Value* first_of_chunk(Value* whole);
   void emit_tail();
   struct Sink {
     ir::ValueId value;
@@ -190,6 +191,7 @@ class BatchEmitter {
   Value* sums_ = nullptr;                   // totals that are added up across lanes and chunks
   std::map<ir::ValueId, Value*> finished_;  // memory of totals that later passes read
   std::map<int32_t, Value*> chunks_;        // of the chunk at hand, by value
+  int chunk_lanes_ = 1;                     // of its vectors
   std::map<int, Value*> bases_;
   std::map<const ir::Op*, ir::ScalarProgram> programs_;
 };

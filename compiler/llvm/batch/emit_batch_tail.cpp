@@ -1,6 +1,8 @@
 // Uniform values of a kernel with rows in lanes: scalars that all rows share, totals once a pass is
 // over, and the tail, in which parameters and state are updated.
 #include <algorithm>
+#include <bit>
+#include <numeric>
 #include <utility>
 
 #include "compiler/llvm/batch/emit_batch.h"
@@ -232,13 +234,16 @@ void BatchEmitter::emit_tail() {
 void BatchEmitter::emit_sinks(const std::vector<Sink>& sinks, int64_t count) {
   const auto chunk = [&](Value* first, int here) {
     chunks_.clear();
+    // What is left over is no wider than it has to be: a root of 16 takes four times one of 4.
+    const int fits = std::max(2, static_cast<int>(std::bit_ceil(static_cast<unsigned>(here))));
+    chunk_lanes_ = std::min(lanes_, fits);
     std::vector<Value*> values;
     for (const Sink& sink : sinks) values.push_back(chunk_of(sink.value, first, here));
     for (size_t i = 0; i < sinks.size(); ++i) {
       const DType dtype = type(sinks[i].value).dtype;
       Value* x = values[i];
       if (dtype == DType::boolean)
-        x = builder_.CreateZExt(x, vector_of(builder_.getInt8Ty(), lanes_));
+        x = builder_.CreateZExt(x, vector_of(builder_.getInt8Ty(), chunk_lanes_));
       for (Value* to : sinks[i].to) store_pieces(x, offset(to, dtype, first), here);
     }
   };
@@ -253,7 +258,10 @@ void BatchEmitter::emit_sinks(const std::vector<Sink>& sinks, int64_t count) {
 }
 
 Value* BatchEmitter::chunk_of(ValueId v, Value* chunk, int count) {
-  if (elements(type(v)) == 1) return splat(uniform_element(v, 0));
+  if (elements(type(v)) == 1) {
+    const auto lanes = static_cast<unsigned>(chunk_lanes_);
+    return builder_.CreateVectorSplat(lanes, uniform_element(v, 0));
+  }
   Value*& value = chunks_[v.index];
   if (!value) {
     Value* made = compute_chunk(v, chunk, count);
@@ -267,22 +275,32 @@ Value* BatchEmitter::compute_chunk(ValueId v, Value* chunk, int count) {
   const auto made = made_by_.find(v);
   if (made == made_by_.end()) {
     llvm::Type* element = memory_type(llvm_context(), dtype);
-    Value* x = load_pieces(element, offset(base_of(v), dtype, chunk), count);
+    Value* x = first_of_chunk(load_pieces(element, offset(base_of(v), dtype, chunk), count));
     return dtype == DType::boolean
                ? builder_.CreateICmpNE(x, llvm::Constant::getNullValue(x->getType()))
                : x;
   }
-  if (made->second->role == BatchRole::total) return total_rows(v, chunk, count);
+  if (made->second->role == BatchRole::total) {
+    return first_of_chunk(total_rows(v, chunk, count));
+  }
   const ir::Op& op = *made->second->op;
   if (def(op).is(ir::Trait::view)) return chunk_of(op.operands[0], chunk, count);
   ScalarContext scalar;
   for (const ValueId operand : op.operands) {
     scalar.operands.push_back(chunk_of(operand, chunk, count));
   }
-  scalar.lanes = lanes_;
+  scalar.lanes = chunk_lanes_;
   scalar.fused = context_.target.fma;
   scalar.rows = n_;
   return emit_scalar_program(builder_, program(op), scalar);
+}
+
+// The lanes of the chunk at hand.
+Value* BatchEmitter::first_of_chunk(Value* whole) {
+  if (chunk_lanes_ == lanes_) return whole;
+  std::vector<int> places(static_cast<size_t>(chunk_lanes_));
+  std::iota(places.begin(), places.end(), 0);
+  return builder_.CreateShuffleVector(whole, places);
 }
 
 // A vector of which only the first `count` elements are in memory: pieces of whole powers of two,
