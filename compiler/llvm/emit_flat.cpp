@@ -87,7 +87,7 @@ void KernelEmitter::flatten() {
 // Arithmetic that threads share reads what others have computed and writes what others have read:
 // asks for these lines some panels ahead, up to the end of what is this thread's.
 void KernelEmitter::fetch_columns(Value* column, Value* end) {
-  constexpr int64_t panels_ahead = 4, line_bytes = 64;
+  constexpr int64_t panels_ahead = 4;
   if (form_.rank() != 1 || form_.root || !kernel_.attrs.flag("parallel")) return;
   const int64_t width = int64_t{tile_vectors_} * lanes_;
   Value* ahead = builder_.CreateAdd(column, i64(panels_ahead * width));
@@ -97,12 +97,7 @@ void KernelEmitter::fetch_columns(Value* column, Value* end) {
     llvm::Type* element = memory_type(llvm_context(), access.dtype);
     Value* first = builder_.CreateGEP(element, access.base, ahead);
     const int64_t bytes = width * static_cast<int64_t>(dtype_size(access.dtype));
-    for (int64_t line = 0; line < bytes; line += line_bytes) {
-      Value* to = builder_.CreateGEP(builder_.getInt8Ty(), first, i64(line));
-      builder_.CreateIntrinsic(
-          llvm::Intrinsic::prefetch, {to->getType()},
-          {to, builder_.getInt32(written), builder_.getInt32(3), builder_.getInt32(1)});
-    }
+    emit_prefetch(builder_, first, bytes, written);
   };
   const auto shared = [&](ValueId v) {
     const auto it =

@@ -462,7 +462,7 @@ void KernelEmitter::for_panels(
   const int64_t width = static_cast<int64_t>(tile_vectors_) * lanes_;
   Value* units = builder_.CreateUDiv(columns_, i64(width));
   // Where threads share rows each of them goes through all columns.
-  const bool shares_columns = kernel_.attrs.flag("parallel") && parts_ == 1;
+  const bool shares_columns = kernel_.attrs.flag("parallel") && parts_ == 1 && !row_sweep_;
   const auto [begin, end] =
       shares_columns ? shard(units) : std::pair<Value*, Value*>{i64(0), units};
   first_panel_ = begin;

@@ -206,6 +206,15 @@ class Emitter {
 
 }  // namespace
 
+void emit_prefetch(IRBuilder<>& b, Value* first, int64_t bytes, bool written) {
+  constexpr int64_t line_bytes = 64;
+  for (int64_t line = 0; line < bytes; line += line_bytes) {
+    Value* at = b.CreateConstGEP1_64(b.getInt8Ty(), first, static_cast<uint64_t>(line));
+    b.CreateIntrinsic(llvm::Intrinsic::prefetch, {at->getType()},
+                      {at, b.getInt32(written), b.getInt32(3), b.getInt32(1)});
+  }
+}
+
 Value* emit_scalar_program(IRBuilder<>& b, const ir::ScalarProgram& program,
                            const ScalarContext& context) {
   return Emitter(b, program, context).run();

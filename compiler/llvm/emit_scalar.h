@@ -14,6 +14,9 @@ namespace sinter::compiler {
 llvm::Type* element_type(llvm::LLVMContext& context, DType dtype);
 llvm::Type* memory_type(llvm::LLVMContext& context, DType dtype);
 
+// Asks for the lines of `bytes` from `first` on, which will be read, or written as well.
+void emit_prefetch(llvm::IRBuilder<>& b, llvm::Value* first, int64_t bytes, bool written);
+
 struct ScalarContext {
   std::vector<llvm::Value*> operands;      // all scalars, or all vectors of `lanes`
   int lanes = 0;                           // 0: scalars

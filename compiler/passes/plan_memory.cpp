@@ -68,14 +68,17 @@ class Planner {
       const double us = cost.serial ? 0 : cost.us;
       total += us;
       kernels.emplace_back(&op, us);
-      const KernelForm form = kernel_form(module_, func_, op);
-      const bool takes_parts = form.parts > 1 || form.keeps_to_own_rows(func_);
-      op.attrs.set("parts", takes_parts ? parts : 1);
+      op.attrs.set("parts", parts > 1 && takes_parts(op) ? parts : 1);
     }
     for (auto& [op, us] : kernels) {
       const bool worth_it = us >= parallel_kernel_us || op->attrs.integer("parts") > 1;
       op->attrs.set("parallel", total >= parallel_step_us && worth_it);
     }
+  }
+
+  bool takes_parts(const Op& kernel) const {
+    const KernelForm form = kernel_form(module_, func_, kernel);
+    return form.parts > 1 || form.keeps_to_own_rows(func_);
   }
 
   // Into how many parts sums cut the batch, if they agree.

@@ -102,21 +102,6 @@ Inputs inputs_of_step(const ir::Module& module, int64_t n) {
   return in;
 }
 
-std::vector<std::string> processors() {
-  std::vector<std::string> out{""};
-#if defined(__x86_64__)
-  out.emplace_back("x86-64-v2");
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    out.emplace_back("x86-64-v3");
-  }
-  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq")) {
-    out.emplace_back("x86-64-v4");
-  }
-#endif
-  return out;
-}
-
 bool one_kernel_by_batch(const ir::Func& func) {
   return func.body.size() == 1 && func.body[0].kind == ir::OpKind::kernel &&
          batch_in_lanes(func.body[0]);

@@ -150,4 +150,19 @@ Run interpret_as_recorded(Module module, const Inputs& in, int64_t n) {
   return out;
 }
 
+std::vector<std::string> processors() {
+  std::vector<std::string> out{""};
+#if defined(__x86_64__)
+  out.emplace_back("x86-64-v2");
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    out.emplace_back("x86-64-v3");
+  }
+  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq")) {
+    out.emplace_back("x86-64-v4");
+  }
+#endif
+  return out;
+}
+
 }  // namespace sinter::compiler

@@ -32,4 +32,7 @@ Run interpret_as_recorded(ir::Module module, const Inputs& in, int64_t n);
 // element of each value, or to 1.
 std::string difference(const Run& got, const Run& want, double tolerance);
 
+// This processor, as an empty name, and its smaller kin with shorter vectors.
+std::vector<std::string> processors();
+
 }  // namespace sinter::compiler

@@ -51,16 +51,6 @@ void compare(int64_t in, int64_t out, const char* dtype, const std::string& cpu,
   }
 }
 
-// This processor, and its smaller kin with shorter vectors.
-std::vector<std::string> processors() {
-  std::vector<std::string> out{""};
-#if defined(__x86_64__)
-  out.push_back("x86-64-v2");
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) out.push_back("x86-64-v3");
-#endif
-  return out;
-}
-
 }  // namespace
 
 TEST_CASE("packed products with any rest of rows, columns and depth") {

@@ -72,15 +72,6 @@ func @f(%x: f32[n, {0}], %y: f32[n, {2}], %lr: f32[]) {{
                      in, width, out);
 }
 
-std::vector<std::string> processors() {
-  std::vector<std::string> out{""};
-#if defined(__x86_64__)
-  out.push_back("x86-64-v2");
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) out.push_back("x86-64-v3");
-#endif
-  return out;
-}
-
 int count(const ir::Func& func, ir::OpKind kind) {
   int out = 0;
   for (const ir::Op& op : func.body) out += op.kind == kind ? 1 : 0;

@@ -61,10 +61,7 @@ void KernelEmitter::for_row_groups(const std::function<void()>& body) {
            });
 }
 
-int64_t KernelEmitter::most_rows() const {
-  const ir::Dim& d = form_.domain[0];
-  return d.batch ? d.scale * context_.func.max_batch : d.scale;
-}
+int64_t KernelEmitter::most_rows() const { return form_.domain[0].at(context_.func.max_batch); }
 
 // Runs body with `size` products from `begin` on in place of the whole depth.
 void KernelEmitter::with_depth(Value* begin, Value* size, const std::function<void()>& body) {

@@ -19,10 +19,6 @@ constexpr int64_t least_rows = 8, least_depth = 5;
 constexpr int64_t most_bytes = int64_t{512} << 10;
 constexpr int64_t near_bytes = int64_t{32} << 10;
 
-int64_t most(const ir::Dim& d, int64_t max_batch) {
-  return d.batch ? d.scale * max_batch : d.scale;
-}
-
 }  // namespace
 
 // Which operand is packed, if one is: the one that varies by columns and not by rows.
@@ -30,8 +26,8 @@ void KernelEmitter::choose_packing() {
   if (form_.rank() < 2 || depth_dims_.size() != 1) return;
   const int64_t max_batch = context_.func.max_batch;
   int64_t rows = 1;
-  for (size_t i = 0; i + 1 < form_.domain.size(); ++i) rows *= most(form_.domain[i], max_batch);
-  int64_t depth = most(depth_dims_[0], max_batch);
+  for (size_t i = 0; i + 1 < form_.domain.size(); ++i) rows *= form_.domain[i].at(max_batch);
+  int64_t depth = depth_dims_[0].at(max_batch);
   if (deep_in_parts()) depth = (depth + parts_ - 1) / parts_;
   if (rows < least_rows || depth < least_depth) return;
   for (int side = 0; side < 2; ++side) {

@@ -15,7 +15,6 @@ namespace {
 
 // A buffer of this size does not stay in the near caches from one step to the next.
 constexpr int64_t far_bytes = int64_t{1} << 18;
-constexpr int64_t line_bytes = 64;
 // From where a sweep along rows asks for lines: memory takes as long as the products of some
 // panels.
 constexpr int64_t panels_ahead = 2;
@@ -65,12 +64,7 @@ void KernelEmitter::fetch_rows(Value* row, Value* rows, Value* column) {
       Value* at = builder_.CreateGEP(element, access.base, builder_.CreateAdd(offset, column));
       const auto bytes =
           int64_t{tile_.vectors} * lanes_ * static_cast<int64_t>(dtype_size(access.dtype));
-      for (int64_t line = 0; line < bytes; line += line_bytes) {
-        Value* to = builder_.CreateGEP(builder_.getInt8Ty(), at, i64(line));
-        builder_.CreateIntrinsic(
-            llvm::Intrinsic::prefetch, {to->getType()},
-            {to, builder_.getInt32(written), builder_.getInt32(3), builder_.getInt32(1)});
-      }
+      emit_prefetch(builder_, at, bytes, written);
     }
   });
 }

@@ -17,10 +17,6 @@ constexpr int64_t most_depth = 32;
 // Smaller results stay in a near cache, where their order does not matter.
 constexpr int64_t least_bytes = int64_t{1} << 20;
 
-int64_t most(const ir::Dim& d, int64_t max_batch) {
-  return d.batch ? d.scale * max_batch : d.scale;
-}
-
 }  // namespace
 
 bool KernelEmitter::sweeps_rows() const {
@@ -30,9 +26,9 @@ bool KernelEmitter::sweeps_rows() const {
     return false;
   }
   const int64_t max_batch = context_.func.max_batch;
-  const int64_t elements = most(form_.domain[0], max_batch) * most(form_.domain[1], max_batch);
+  const int64_t elements = form_.domain[0].at(max_batch) * form_.domain[1].at(max_batch);
   const auto element = static_cast<int64_t>(dtype_size(factors_[0].dtype));
-  return static_columns() > 0 && most(depth_dims_[0], max_batch) <= most_depth &&
+  return static_columns() > 0 && depth_dims_[0].at(max_batch) <= most_depth &&
          elements * element >= least_bytes &&
          std::all_of(std::begin(factors_), std::end(factors_), [&](const Access& f) {
            const Value* stride = f.strides[static_cast<size_t>(form_.columns_axis())];
@@ -45,17 +41,6 @@ void KernelEmitter::emit_row_sweep() {
   const int64_t columns = static_columns(), width = int64_t{tile_vectors_} * lanes_;
   Value* const scratch = scratch_;
   const int64_t panels = (columns + width - 1) / width, panel = panel_bytes(tile_vectors_);
-  const auto for_panels = [&](const std::function<void(Value*, int, Value*)>& body) {
-    Carried none;
-    for_loop(i64(0), i64(columns), i64(width), none,
-             [&](Value* column, Carried&) { body(column, tile_vectors_, nullptr); });
-    const int64_t rest = columns % width;
-    if (rest == 0) return;
-    scopes_.emplace_back();
-    body(i64(columns - rest), static_cast<int>((rest + lanes_ - 1) / lanes_),
-         rest % lanes_ ? tail_mask(i64(rest % lanes_)) : nullptr);
-    scopes_.pop_back();
-  };
   // All panels are packed before the first row, and lie one behind the other.
   const auto at_panel = [&](Value* column, int vectors, Value* mask) {
     tile_ = {.rows = 1, .vectors = vectors, .row = i64(0), .column = column, .mask = mask};
@@ -77,6 +62,7 @@ void KernelEmitter::emit_row_sweep() {
              Value* end = builder_.CreateAdd(row, i64(tile_rows_));
              end = builder_.CreateSelect(builder_.CreateICmpSLT(end, last), end, last);
              for_panels([&](Value* column, int vectors, Value* mask) {
+               scopes_.emplace_back();
                at_panel(column, vectors, mask);
                Carried inside;
                row_blocks(row, end, inside, [&](int rows, Value* at, Carried&) {
@@ -85,6 +71,7 @@ void KernelEmitter::emit_row_sweep() {
                  emit_contraction();
                  emit_stores(-1);
                });
+               scopes_.pop_back();
              });
            });
   scratch_ = scratch;

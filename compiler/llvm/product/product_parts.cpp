@@ -209,7 +209,6 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, bool fused) {
 
 // Elements ahead along a line, and rows ahead, of what is copied.
 constexpr int64_t line_ahead = 64, rows_ahead = 16;
-constexpr int64_t line_bytes = 64;
 
 // Exchanges rows and columns of a square of vectors, in log2(lanes) rounds of pairwise exchanges.
 void transpose_square(llvm::IRBuilder<>& builder, Values& rows) {
@@ -231,11 +230,6 @@ void transpose_square(llvm::IRBuilder<>& builder, Values& rows) {
   }
 }
 
-void fetch_ahead(llvm::IRBuilder<>& b, Value* at) {
-  b.CreateIntrinsic(llvm::Intrinsic::prefetch, {at->getType()},
-                    {at, b.getInt32(0), b.getInt32(3), b.getInt32(1)});
-}
-
 // Lanes run along the columns in memory, as in the panel.
 void emit_pack_along(PartEmitter& e, const PanelPacker& packer) {
   llvm::IRBuilder<>& b = e.b;
@@ -246,14 +240,13 @@ void emit_pack_along(PartEmitter& e, const PanelPacker& packer) {
     Value* row = b.CreateGEP(e.element, from, b.CreateMul(k, stride));
     if (packer.fetches_next) {
       const int64_t vector_bytes = static_cast<int64_t>(e.whole_vector.value());
-      for (int64_t at = 0; at < packer.vectors * vector_bytes; at += line_bytes) {
-        fetch_ahead(b, b.CreateGEP(b.getInt8Ty(), row, e.i64(packer.vectors * vector_bytes + at)));
-      }
+      const int64_t bytes = packer.vectors * vector_bytes;
+      emit_prefetch(b, b.CreateGEP(b.getInt8Ty(), row, e.i64(bytes)), bytes, false);
     } else {
       // Not past the end: the rows there may be another thread's, which is about to write them.
       Value* ahead = b.CreateAdd(k, e.i64(rows_ahead));
       ahead = b.CreateSelect(b.CreateICmpSLT(ahead, depth), ahead, k);
-      fetch_ahead(b, b.CreateGEP(e.element, from, b.CreateMul(ahead, stride)));
+      emit_prefetch(b, b.CreateGEP(e.element, from, b.CreateMul(ahead, stride)), 1, false);
     }
     for (int v = 0; v < packer.vectors; ++v) {
       const int first = v * packer.lanes;
@@ -292,7 +285,7 @@ void emit_pack_across(PartEmitter& e, const PanelPacker& packer, bool cheap_mask
       Values rows;
       for (Value* start : starts) {
         Value* at = b.CreateGEP(e.element, start, k);
-        fetch_ahead(b, b.CreateGEP(e.element, at, e.i64(line_ahead)));
+        emit_prefetch(b, b.CreateGEP(e.element, at, e.i64(line_ahead)), 1, false);
         rows.push_back(e.load(at, mask));
       }
       transpose_square(b, rows);
