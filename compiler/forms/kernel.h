@@ -23,6 +23,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "compiler/forms/buffers.h"
 #include "ir/graph.h"
 
 namespace sinter::compiler {
@@ -98,26 +99,6 @@ KernelAnalysis analyze_kernel(const ir::Module& module, const ir::Func& func,
 // For a kernel op that `fuse` made.
 KernelForm kernel_form(const ir::Module& module, const ir::Func& func, const ir::Op& kernel);
 
-// An operand of some op as elements of a stored buffer: view ops between the two are followed.
-struct BufferAccess {
-  ir::ValueId buffer;     // an argument, a global, or a kernel output
-  ir::Shape dims;         // the shape under which the buffer is indexed, row-major
-  std::vector<int> axes;  // for each of them, the index given by the reader; -1 for 0
-  // For each of them, the index in the buffer is start + step * index of the reader.
-  std::vector<int64_t> starts, steps;
-};
-// `axes` gives the reader's index for each axis of `value`. `stored` tells which values have
-// memory. Nothing if a view in between cannot be followed (then it needs memory of its own).
-using StoredSet = std::set<ir::ValueId>;
-std::optional<BufferAccess> resolve_access(const ir::Func& func,
-                                           const std::vector<const ir::Op*>& defs,
-                                           const StoredSet& stored, ir::ValueId value,
-                                           std::vector<int> axes);
-
-// Whether a view shows the elements of its operand in an order of their own (a transpose, a
-// slice, most reshapes): a kernel can only read that from memory.
-bool moves_elements(const ir::Func& func, const ir::Op& view);
-
 // Whether the op's operands come from memory: a contraction, a gather, a scatter_add, a pad, an op
 // that goes along lines.
 bool reads_memory(const ir::Op& op);
@@ -128,16 +109,9 @@ int64_t sum_parts(const ir::Op& op);
 // Whether a reduction folds any axes in any order, as a sum does: attribute `axes`.
 bool is_fold(const ir::Op& op);
 
-// The stored value that a reader of `v` reads: views lead to what they show.
-ir::ValueId stored_base(const ir::Func& func, const std::vector<const ir::Op*>& defs,
-                        const StoredSet& stored, ir::ValueId v);
-
-// The stored values that a kernel reads and writes; a global that it assigns is written.
-struct TouchedValues {
-  std::set<ir::ValueId> reads, writes;
-};
-TouchedValues touched_values(const ir::Func& func, const std::vector<const ir::Op*>& defs,
-                             const StoredSet& stored, const ir::Op& kernel);
+// The domain axis along which each axis of an operand of the root, a contraction, lies; rank() + i
+// for the i-th axis that it folds.
+AxisMap contraction_axes(const ir::Func& func, const KernelForm& form, int side);
 
 // Products for each element of a contraction, for n rows.
 double contraction_depth(const ir::Func& func, const ir::Op& contraction, int64_t n);

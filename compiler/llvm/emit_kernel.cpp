@@ -53,6 +53,7 @@ KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kerne
       form_(kernel_form(context.module, context.func, kernel)),
       builder_(context.out.getContext()),
       entry_(context.out.getContext()),
+      by_rows_(kernel.attrs.flag("by_rows")),
       parts_(std::max(form_.parts, kernel.attrs.integer("parts"))) {}
 
 llvm::Function* KernelEmitter::emit() {
@@ -462,7 +463,8 @@ void KernelEmitter::for_panels(
   const int64_t width = static_cast<int64_t>(tile_vectors_) * lanes_;
   Value* units = builder_.CreateUDiv(columns_, i64(width));
   // Where threads share rows each of them goes through all columns.
-  const bool shares_columns = kernel_.attrs.flag("parallel") && parts_ == 1 && !row_sweep_;
+  const bool shares_columns =
+      kernel_.attrs.flag("parallel") && parts_ == 1 && !row_sweep_ && !by_rows_;
   const auto [begin, end] =
       shares_columns ? shard(units) : std::pair<Value*, Value*>{i64(0), units};
   first_panel_ = begin;
@@ -527,9 +529,9 @@ void KernelEmitter::rows_of_panel() {
     sums.push_back(&k);
     for (int c = 0; c < vectors; ++c) totals.push_back(start_reduction(k, true)[0]);
   }
-  const auto [first, last] = parts_ > 1          ? shard_rows()
-                             : group_rows_.first ? group_rows_
-                                                 : std::pair<Value*, Value*>{i64(0), rows_};
+  const auto [first, last] = group_rows_.first        ? group_rows_
+                             : parts_ > 1 || by_rows_ ? shard_rows()
+                                                      : std::pair<Value*, Value*>{i64(0), rows_};
   row_blocks(first, last, totals, [&](int rows, Value* row, Carried& carried) {
     tile_.rows = rows;
     tile_.row = row;

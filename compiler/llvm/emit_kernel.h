@@ -228,6 +228,7 @@ class KernelEmitter {
   bool rows_outer_ = false;
   bool row_sweep_ = false;  // blocks of rows outside, panels of columns inside
 
+  bool by_rows_ = false;   // threads share the rows, and each goes through all columns
   int64_t parts_ = 1;      // of the batch, of which a thread takes whole ones
   Value* part_ = nullptr;  // at hand, where each has its own sums
 

@@ -14,6 +14,7 @@
 #include "compiler/forms/cost.h"
 #include "compiler/forms/kernel.h"
 #include "compiler/passes/passes.h"
+#include "compiler/passes/thread_shares.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {
@@ -74,6 +75,7 @@ class Planner {
       const bool worth_it = us >= parallel_kernel_us || op->attrs.integer("parts") > 1;
       op->attrs.set("parallel", total >= parallel_step_us && worth_it);
     }
+    choose_thread_shares(module_, func_, max_batch_);
   }
 
   bool takes_parts(const Op& kernel) const {

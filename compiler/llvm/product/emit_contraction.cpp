@@ -41,30 +41,13 @@ bool KernelEmitter::varies_by_row(const Access& access) const {
 // form.
 void KernelEmitter::choose_contraction() {
   const ir::Op& op = *form_.root;
-  const KernelOp& root = *form_.find(op.result);
-  const std::vector<int64_t>& sums_a = op.attrs.integers("a");
   const Shape& a = context_.func.type(op.operands[0]).shape;
-  for (int64_t axis : sums_a) depth_dims_.push_back(a[static_cast<size_t>(axis)]);
-  size_t free_at = op.attrs.integers("a_batch").size() + (sum_parts(op) > 1 ? 1 : 0);
-  const char* const sum_names[] = {"a", "b"};
-  const char* const batch_names[] = {"a_batch", "b_batch"};
+  for (int64_t axis : op.attrs.integers("a")) {
+    depth_dims_.push_back(a[static_cast<size_t>(axis)]);
+  }
   for (int side = 0; side < 2; ++side) {
-    const ValueId v = op.operands[static_cast<size_t>(side)];
-    const auto& sums = op.attrs.integers(sum_names[side]);
-    const auto& batch = op.attrs.integers(batch_names[side]);
-    AxisMap axes;
-    for (int64_t i = 0; i < context_.func.type(v).rank(); ++i) {
-      const auto sum = std::find(sums.begin(), sums.end(), i);
-      const auto shared = std::find(batch.begin(), batch.end(), i);
-      if (sum != sums.end()) {
-        axes.push_back(form_.rank() + static_cast<int>(sum - sums.begin()));
-      } else if (shared != batch.end()) {
-        axes.push_back(root.axes[static_cast<size_t>(shared - batch.begin())]);
-      } else {
-        axes.push_back(root.axes[free_at++]);
-      }
-    }
-    factors_[side] = access_of(v, axes);
+    factors_[side] = access_of(op.operands[static_cast<size_t>(side)],
+                               contraction_axes(context_.func, form_, side));
   }
   depth_value_ = extent(depth_dims_, 0);
   depth_ = 1;

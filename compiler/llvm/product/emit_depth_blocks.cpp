@@ -50,11 +50,12 @@ void KernelEmitter::choose_row_groups() {
 
 void KernelEmitter::for_row_groups(const std::function<void()>& body) {
   if (rows_of_group_ == 0) return body();
+  const auto [first, last] = by_rows_ ? shard_rows() : std::pair<Value*, Value*>{i64(0), rows_};
   Carried none;
-  for_loop(i64(0), builder_.CreateAdd(rows_, i64(rows_of_group_ - 1)), i64(rows_of_group_), none,
-           [&](Value* begin, Carried&) {
+  for_loop(first, builder_.CreateAdd(last, i64(rows_of_group_ - 1)), i64(rows_of_group_), none,
+           [&, last = last](Value* begin, Carried&) {
              Value* end = builder_.CreateAdd(begin, i64(rows_of_group_));
-             end = builder_.CreateSelect(builder_.CreateICmpSLT(end, rows_), end, rows_);
+             end = builder_.CreateSelect(builder_.CreateICmpSLT(end, last), end, last);
              group_rows_ = {begin, end};
              body();
              group_rows_ = {nullptr, nullptr};
