@@ -103,6 +103,7 @@ Target make_target(const std::string& cpu, const std::string& wanted_triple) {
   } else {
     target.registers = 32;
     target.fma = true;
+    target.by_element = target.machine->getTargetTriple().isAArch64();
   }
   return target;
 }

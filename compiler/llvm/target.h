@@ -15,6 +15,7 @@ struct Target {
   int registers = 16;  // vector registers
   bool fma = false;
   bool x86 = false;
+  bool by_element = false;  // multiplies a vector by one element of another
 
   // Elements of `bytes` each in one vector.
   int lanes(int bytes) const { return vector_bytes / bytes; }
