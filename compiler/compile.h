@@ -67,4 +67,11 @@ std::unique_ptr<Executable> make_interpreted(ir::Module module, const std::strin
 std::unique_ptr<Executable> make_native(ir::Module module, const std::string& func,
                                         const Options& options);
 
+// What make_native would run, as text. With options.triple it may be for a processor of another
+// architecture. Throws Error where LLVM cannot generate code for it.
+struct CodeText {
+  std::string llvm_ir, assembly;
+};
+CodeText code_text(const ir::Module& module, const std::string& func, const Options& options);
+
 }  // namespace sinter::compiler

@@ -28,6 +28,9 @@ struct Options {
   bool verify = true;
   // CPU to compile for, as LLVM names it; empty for the one at hand.
   std::string cpu{};
+  // Architecture and system to compile for, as LLVM names them: "aarch64-linux-gnu"; empty for
+  // those at hand. Code for others can be read (compile.h, code_text), not run.
+  std::string triple{};
   // Keeps the LLVM IR and the assembly of the compiled code, for dumps.
   bool keep_code_text = false;
   // Lists compiled code in /tmp/perf-PID.map, where `perf` looks for the names of kernels.

@@ -1,20 +1,14 @@
-// Native code for a planned function: emitted as LLVM modules, compiled by their TargetMachines
-// without an optimization pipeline (the emitted IR is already what we want), linked by ORC.
+// Native code of a planned function, linked by ORC, and how it runs.
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <exception>
 #include <map>
 #include <new>
 #include <optional>
-#include <thread>
 
 #include <llvm/ExecutionEngine/Orc/ExecutionUtils.h>
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
-#include <llvm/IR/LegacyPassManager.h>
-#include <llvm/IR/Verifier.h>
 #include <llvm/Support/SmallVectorMemoryBuffer.h>
-#include <llvm/Support/raw_ostream.h>
 #include <sys/mman.h>
 
 #include <sinter/error.h>
@@ -22,10 +16,9 @@
 
 #include "compiler/compile.h"
 #include "compiler/forms/cost.h"
-#include "compiler/llvm/emit_function.h"
 #include "compiler/llvm/emit_kernel.h"
+#include "compiler/llvm/generate_code.h"
 #include "compiler/llvm/jit_symbols.h"
-#include "compiler/llvm/target.h"
 #include "ir/op.h"
 #include "runtime/float_mode.h"
 #include "runtime/thread_choice.h"
@@ -44,17 +37,6 @@ template <class T>
 T check(llvm::Expected<T> value, std::string_view doing) {
   check(value.takeError(), doing);
   return std::move(*value);
-}
-
-llvm::SmallVector<char, 0> generate(const Target& target, llvm::Module& module,
-                                    llvm::CodeGenFileType kind) {
-  llvm::SmallVector<char, 0> out;
-  llvm::raw_svector_ostream stream(out);
-  llvm::legacy::PassManager passes;
-  const bool refused = target.machine->addPassesToEmitFile(passes, stream, nullptr, kind);
-  SINTER_CHECK(!refused, "the target cannot write this kind of file");
-  passes.run(module);
-  return out;
 }
 
 struct FreeDeleter {
@@ -92,7 +74,7 @@ class NativeExecutable final : public Executable {
     SINTER_CHECK(func != nullptr, "no function @{}", name);
     max_batch_ = func->max_batch;
     slots_ = func->args.size() + module_.globals.size() + func->results.size();
-    generate_code(*func, options);
+    link(*func, options);
     choose_threads(*func, options);
     arena_ = allocate(whole_pages(func->arena_bytes));
     const size_t own_bytes = whole_pages(scratch_bytes_);
@@ -250,55 +232,8 @@ class NativeExecutable final : public Executable {
     }
   };
 
-  // One module of the function on its way to machine code. Parts share nothing, so that each can be
-  // compiled by a thread of its own.
-  struct Part {
-    std::vector<const ir::Op*> kernels;
-    bool with_step;
-    int64_t scratch_bytes = 0;
-    llvm::SmallVector<char, 0> object;
-    std::string llvm_ir, assembly;
-    std::exception_ptr failure;
-  };
-
-  void compile_part(Part& part, const ir::Func& func, const Options& options) const try {
-    const Target target = make_target(options.cpu);
-    llvm::LLVMContext context;
-    const auto emit = [&] {
-      return emit_part(context, module_, func, target, part.kernels, part.with_step);
-    };
-    const auto [code, scratch_bytes] = emit();
-    part.scratch_bytes = scratch_bytes;
-    if (options.verify) {
-      std::string message;
-      llvm::raw_string_ostream stream(message);
-      SINTER_CHECK(!llvm::verifyModule(*code, &stream), "@{} is malformed: {}", func.name,
-                   stream.str());
-    }
-    if (options.keep_code_text) {
-      llvm::raw_string_ostream stream(part.llvm_ir);
-      code->print(stream, nullptr);
-      const auto text = generate(target, *emit().module, llvm::CodeGenFileType::AssemblyFile);
-      part.assembly.assign(text.begin(), text.end());
-    }
-    part.object = generate(target, *code, llvm::CodeGenFileType::ObjectFile);
-  } catch (...) {
-    part.failure = std::current_exception();
-  }
-
-  void generate_code(const ir::Func& func, const Options& options) {
-    std::vector<Part> parts;
-    const int compilers = std::min(ThreadTeam::available_cores(), 2);
-    for (auto& kernels : deal_kernels(func, compilers)) {
-      if (kernels.empty() && !parts.empty()) continue;
-      parts.push_back({std::move(kernels), parts.empty(), 0, {}, {}, {}, {}});
-    }
-    std::vector<std::thread> others;
-    for (size_t i = 1; i < parts.size(); ++i) {
-      others.emplace_back([&, i] { compile_part(parts[i], func, options); });
-    }
-    compile_part(parts[0], func, options);
-    for (std::thread& t : others) t.join();
+  void link(const ir::Func& func, const Options& options) {
+    std::vector<CodePart> parts = generate_code(module_, func, options);
     jit_ = check(llvm::orc::LLJITBuilder().create(), "starting the JIT");
     show_symbols(*jit_, options.perf_map);
     llvm::orc::JITDylib& library = jit_->getMainJITDylib();
@@ -310,8 +245,7 @@ class NativeExecutable final : public Executable {
     library.addGenerator(check(llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
                                    jit_->getDataLayout().getGlobalPrefix()),
                                "looking up the C library"));
-    for (Part& part : parts) {
-      if (part.failure) std::rethrow_exception(part.failure);
+    for (CodePart& part : parts) {
       scratch_bytes_ = std::max(scratch_bytes_, part.scratch_bytes);
       llvm_ir_ += part.llvm_ir;
       assembly_ += part.assembly;
@@ -375,6 +309,10 @@ class NativeExecutable final : public Executable {
 
 std::unique_ptr<Executable> make_native(ir::Module module, const std::string& func,
                                         const Options& options) {
+  if (!options.triple.empty()) {
+    throw Error(fmt::format("code for {} cannot run here", options.triple))
+        .help("leave the triple out, or read the code with sinter dump --stage=asm");
+  }
   return std::make_unique<NativeExecutable>(std::move(module), func, options);
 }
 

@@ -1,7 +1,10 @@
 #include "compiler/llvm/target.h"
 
+#include <mutex>
+
 #include <fmt/format.h>
 #include <llvm/ADT/StringMap.h>
+#include <llvm/Config/llvm-config.h>
 #include <llvm/MC/MCSubtargetInfo.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Support/CommandLine.h>
@@ -16,8 +19,6 @@ namespace sinter::compiler {
 
 namespace {
 
-// LLVM's process-wide list of targets is not safe against two threads that extend it at once, and
-// the parts of a function are compiled by threads of their own.
 void register_native_target() {
   static const bool done = [] {
     // Loops are emitted with the addresses they should have, and the pass that would look for
@@ -32,24 +33,52 @@ void register_native_target() {
   SINTER_CHECK(done, "LLVM was built without a target for this machine");
 }
 
+// Another than the native one, if it is asked for: all others need not wait for it.
+void register_target([[maybe_unused]] const llvm::Triple& triple) {
+#ifdef LLVM_HAS_AARCH64_TARGET
+  if (!triple.isAArch64()) return;
+  LLVMInitializeAArch64TargetInfo();
+  LLVMInitializeAArch64Target();
+  LLVMInitializeAArch64TargetMC();
+  LLVMInitializeAArch64AsmPrinter();
+#endif
+}
+
+// LLVM's process-wide list of targets is not safe against two threads that extend it at once, and
+// the parts of a function are compiled by threads of their own.
+const llvm::Target* find_target(const std::string& triple, std::string& message) {
+  static std::mutex mutex;
+  const std::lock_guard<std::mutex> lock(mutex);
+  register_native_target();
+  const llvm::Triple parsed(triple);
+  const bool foreign = parsed.getArch() != llvm::Triple(llvm::sys::getProcessTriple()).getArch();
+  if (foreign) register_target(parsed);
+  return llvm::TargetRegistry::lookupTarget(triple, message);
+}
+
 }  // namespace
 
-Target make_target(const std::string& cpu) {
-  register_native_target();
-
-  const std::string triple = llvm::sys::getProcessTriple();
+Target make_target(const std::string& cpu, const std::string& wanted_triple) {
+  const bool here = wanted_triple.empty();
+  const std::string triple = here ? llvm::sys::getProcessTriple() : wanted_triple;
   std::string message;
-  const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple, message);
-  SINTER_CHECK(found != nullptr, "no code generator for {}: {}", triple, message);
+  const llvm::Target* found = find_target(triple, message);
+  SINTER_CHECK(found || !here, "no code generator for {}: {}", triple, message);
+  if (!found) {
+    throw Error(fmt::format("no code generator for \"{}\"", triple))
+        .note(message)
+        .help("name one of this machine's architecture or of aarch64, such as aarch64-linux-gnu");
+  }
 
   // Asked of a plain subtarget: a machine for an unknown name writes warnings to stderr.
   const std::unique_ptr<llvm::MCSubtargetInfo> plain(found->createMCSubtargetInfo(triple, "", ""));
   if (!cpu.empty() && !plain->isCPUStringValid(cpu)) {
     throw Error(fmt::format("unknown processor \"{}\"", cpu))
-        .help("use a name that `llc -mcpu=help` lists, such as x86-64-v3");
+        .help("use a name that `llc -mcpu=help` lists, such as {}",
+              llvm::Triple(triple).isAArch64() ? "neoverse-n1" : "x86-64-v3");
   }
   std::string features;
-  if (cpu.empty()) {
+  if (cpu.empty() && here) {
     for (const auto& feature : llvm::sys::getHostCPUFeatures()) {
       if (!features.empty()) features += ',';
       features += (feature.second ? '+' : '-') + feature.first().str();
@@ -59,7 +88,7 @@ Target make_target(const std::string& cpu) {
   // Bits must not depend on what stands beside an operation: fused multiply-adds are written out.
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
   Target target;
-  const std::string name = cpu.empty() ? llvm::sys::getHostCPUName().str() : cpu;
+  const std::string name = cpu.empty() && here ? llvm::sys::getHostCPUName().str() : cpu;
   target.machine.reset(found->createTargetMachine(triple, name, features, options,
                                                   llvm::Reloc::PIC_, llvm::CodeModel::Small,
                                                   llvm::CodeGenOptLevel::Less));
@@ -74,6 +103,7 @@ Target make_target(const std::string& cpu) {
   } else {
     target.registers = 32;
     target.fma = true;
+    target.by_element = target.machine->getTargetTriple().isAArch64();
   }
   return target;
 }

@@ -15,6 +15,7 @@ struct Target {
   int registers = 16;  // vector registers
   bool fma = false;
   bool x86 = false;
+  bool by_element = false;  // multiplies a vector by one element of another
 
   // Elements of `bytes` each in one vector.
   int lanes(int bytes) const { return vector_bytes / bytes; }
@@ -22,7 +23,9 @@ struct Target {
   int accumulators() const { return registers >= 32 ? 24 : 12; }
 };
 
-// `cpu` as LLVM names it; empty for the machine at hand, with the features that it reports.
-Target make_target(const std::string& cpu);
+// `triple` and `cpu` as LLVM names them. No triple stands for this machine, and no `cpu` then for
+// its processor with the features that it reports; else for a plain one. Throws Error where LLVM
+// knows no such processor, or has no code generator.
+Target make_target(const std::string& cpu, const std::string& triple);
 
 }  // namespace sinter::compiler

@@ -106,6 +106,7 @@ class Command(unittest.TestCase):
         self.assertIn("# func @predict\n", assembly)
         self.assertIn("predict:", assembly)
         self.assertNotIn("train_step", assembly)
+        self.assert_no(sinter("dump", "-", "--stage=asm", "--triple=pentagon"), "no code generator")
 
     def test_dump_prints_one_function(self):
         text = self.assert_good(sinter("dump", "-", "--stage=forward", "--func=predict"))

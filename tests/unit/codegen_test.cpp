@@ -13,6 +13,7 @@
 #include <sinter/error.h>
 
 #include "compiler/compile.h"
+#include "compiler/pipeline.h"
 #include "ir/interpret.h"
 #include "ir/text/text.h"
 
@@ -539,6 +540,30 @@ TEST_CASE("a processor that LLVM does not know is an Error that names it") {
     FAIL("it compiled");
   } catch (const Error& e) {
     CHECK(e.message() == "unknown processor \"pentagon9\"");
+    CHECK_FALSE(e.help_text().empty());
+  }
+}
+
+TEST_CASE("code for another architecture is no executable") {
+  const ir::Module module = ir::parse("func @f(%x: f32[n]) {\n  return %x\n}");
+  try {
+    compile(module, "f", {.max_batch = 1, .triple = "aarch64-linux-gnu"});
+    FAIL("it compiled");
+  } catch (const Error& e) {
+    CHECK(e.message() == "code for aarch64-linux-gnu cannot run here");
+    CHECK_FALSE(e.help_text().empty());
+  }
+}
+
+TEST_CASE("an architecture without a code generator is an Error that names it") {
+  ir::Module module = ir::parse("func @f(%x: f32[n]) {\n  return %x\n}");
+  const Options options{.max_batch = 1, .triple = "pentagon-unknown-linux"};
+  run_pipeline(module, options);
+  try {
+    code_text(module, "f", options);
+    FAIL("it compiled");
+  } catch (const Error& e) {
+    CHECK(e.message() == "no code generator for \"pentagon-unknown-linux\"");
     CHECK_FALSE(e.help_text().empty());
   }
 }

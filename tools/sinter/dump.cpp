@@ -22,14 +22,15 @@ constexpr Stage stages[] = {
 };
 
 struct Dump {
-  std::string file, stage = "fused", func;
+  std::string file, stage = "fused", func, triple;
   bool dot = false;
   PipelineSwitches switches;
 
   int run() const {
     ir::Module module = read_module(file);
     if (!func.empty()) find_func(module, func);
-    const compiler::Options options = switches.options();
+    compiler::Options options = switches.options();
+    options.triple = triple;
     for (const Stage& s : stages) {
       if (stage != s.name) continue;
       if (!s.last_pass && dot) {
@@ -66,15 +67,15 @@ struct Dump {
   }
 
   // LLVM IR or assembly of one function, or of all, each below a comment with its name.
-  std::string code(const ir::Module& module, compiler::Options options) const {
-    options.keep_code_text = true;
+  std::string code(ir::Module module, const compiler::Options& options) const {
+    if (!is_planned(module)) compiler::run_pipeline(module, options);
     std::string out;
     for (const ir::Func& f : module.funcs) {
       if (!func.empty() && f.name != func) continue;
-      const auto executable = compile_native(module, f.name, options);
+      const compiler::CodeText text = compiler::code_text(module, f.name, options);
       const bool llvm = stage == "llvm";
       out += fmt::format("{} func @{}\n", llvm ? ";" : "#", f.name);
-      out += llvm ? executable->llvm_ir() : executable->assembly();
+      out += llvm ? text.llvm_ir : text.assembly;
     }
     return out;
   }
@@ -92,8 +93,11 @@ void add_dump(CommandLine& program) {
   line.option("--func", dump->func, "Print this function only");
   line.flag("--dot", dump->dot, "As a picture in Graphviz's language");
   dump->switches.add_to(line);
+  line.option("--triple", dump->triple,
+              "Architecture and system of the code, as LLVM names them (default: these)");
   line.footer(
-      "Example:\n  sinter dump step.sir --stage=asm --func=train_step --max-batch=128\n"
+      "Examples:\n  sinter dump step.sir --stage=asm --func=train_step --max-batch=128\n"
+      "  sinter dump step.sir --stage=asm --triple=aarch64-linux-gnu --cpu=neoverse-n1\n"
       "  sinter dump step.sir --stage=fused --dot | dot -Tsvg -o step.svg");
   line.runs([dump] { return dump->run(); });
 }

@@ -117,13 +117,16 @@ class PartEmitter {
 
 // ---- Tiles -------------------------------------------------------------------------------------
 
-void emit_tile(PartEmitter& e, const ProductTile& tile, bool fused) {
+void emit_tile(PartEmitter& e, const ProductTile& tile, const Target& target) {
   llvm::IRBuilder<>& b = e.b;
   const auto stride = [&](int64_t known, unsigned argument) -> Value* {
     return known == ProductTile::any_stride ? e.argument(argument) : e.i64(known);
   };
   Value *a = e.argument(0), *panel = e.argument(3), *depth = e.argument(4), *out = e.argument(5);
   Value *row_stride = stride(tile.row_stride, 1), *depth_stride = stride(tile.depth_stride, 2);
+  const auto row_at = [&](int r) {
+    return b.CreateGEP(e.element, a, b.CreateMul(row_stride, e.i64(r)));
+  };
 
   // Pointers that go along the depth: to the panel, and to every third row, as a processor adds a
   // register to an address, or twice that register. Rows side by side need one pointer for all.
@@ -131,13 +134,46 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, bool fused) {
   const int rows_of_pointer = side_by_side ? tile.rows : 3;
   Value* two_rows = b.CreateAdd(row_stride, row_stride);
   Values pointers{panel};
-  for (int r = 0; r < tile.rows; r += rows_of_pointer) {
-    pointers.push_back(b.CreateGEP(e.element, a, b.CreateMul(row_stride, e.i64(r))));
+  // Where a factor may be one element of a register, every row has a pointer that stays and only an
+  // offset goes along: LLVM would load from a pointer that moves into all lanes of a vector at once
+  // (ld1r), which takes a place among the products. Rows side by side are loaded as vectors.
+  Values rows;
+  if (target.by_element) {
+    pointers.push_back(e.i64(0));
+    for (int r = 0; r < tile.rows; ++r) rows.push_back(row_at(r));
+  } else {
+    for (int r = 0; r < tile.rows; r += rows_of_pointer) pointers.push_back(row_at(r));
   }
   const size_t sums_at = pointers.size();
 
   const auto at = [&](int u, int r, int v) {
     return sums_at + static_cast<size_t>((u * tile.rows + r) * tile.vectors + v);
+  };
+  // The factor of row r, in all lanes, `ahead` of the pointers.
+  const auto in_all_lanes = [&](int ahead, Value* along, int r, const Values& carried) {
+    Value* first = carried[static_cast<size_t>(1 + r / rows_of_pointer)];
+    if (ahead > 0) first = b.CreateGEP(e.element, first, along);
+    const int behind = r % rows_of_pointer;
+    Value* where = side_by_side ? b.CreateGEP(e.element, first, e.i64(behind))
+                   : behind == 0
+                       ? first
+                       : b.CreateGEP(e.element, first, behind == 1 ? row_stride : two_rows);
+    return b.CreateVectorSplat(static_cast<unsigned>(tile.lanes), b.CreateLoad(e.element, where));
+  };
+  // The same as an element of a register; `loaded` holds the vector of rows at hand.
+  const auto as_element = [&](Value* offset, int r, Value*& loaded) {
+    const auto from = [&](int row) {
+      return b.CreateGEP(e.element, rows[static_cast<size_t>(row)], offset);
+    };
+    if (!side_by_side || tile.rows < tile.lanes) {
+      return b.CreateVectorSplat(static_cast<unsigned>(tile.lanes),
+                                 b.CreateLoad(e.element, from(r)));
+    }
+    // The last vector ends with the last row.
+    const int first = std::min(r / tile.lanes * tile.lanes, tile.rows - tile.lanes);
+    if (r % tile.lanes == 0) loaded = e.load(from(first), nullptr);
+    const std::vector<int> lane(static_cast<size_t>(tile.lanes), r - first);
+    return b.CreateShuffleVector(loaded, lane);
   };
   // Adds the products `ahead` of the pointers to the u-th chain of sums.
   const auto step = [&](int ahead, int u, Values& carried) {
@@ -146,20 +182,14 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, bool fused) {
       Value* where = b.CreateGEP(e.vector, carried[0], e.i64(ahead * tile.vectors + v));
       columns.push_back(b.CreateAlignedLoad(e.vector, where, e.whole_vector));
     }
-    Value* along = b.CreateMul(e.i64(ahead), depth_stride);
+    Value *along = b.CreateMul(e.i64(ahead), depth_stride), *loaded = nullptr;
+    Value* offset = target.by_element ? b.CreateAdd(carried[1], along) : nullptr;
     for (int r = 0; r < tile.rows; ++r) {
-      Value* first = carried[static_cast<size_t>(1 + r / rows_of_pointer)];
-      if (ahead > 0) first = b.CreateGEP(e.element, first, along);
-      const int behind = r % rows_of_pointer;
-      Value* where = side_by_side ? b.CreateGEP(e.element, first, e.i64(behind))
-                     : behind == 0
-                         ? first
-                         : b.CreateGEP(e.element, first, behind == 1 ? row_stride : two_rows);
       Value* factor =
-          b.CreateVectorSplat(static_cast<unsigned>(tile.lanes), b.CreateLoad(e.element, where));
+          offset ? as_element(offset, r, loaded) : in_all_lanes(ahead, along, r, carried);
       for (int v = 0; v < tile.vectors; ++v) {
         Value*& sum = carried[at(u, r, v)];
-        sum = emit_fma(b, fused, factor, columns[static_cast<size_t>(v)], sum);
+        sum = emit_fma(b, target.fma, factor, columns[static_cast<size_t>(v)], sum);
       }
     }
   };
@@ -167,7 +197,8 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, bool fused) {
     carried[0] = b.CreateGEP(e.vector, carried[0], e.i64(by * tile.vectors));
     Value* along = b.CreateMul(e.i64(by), depth_stride);
     for (size_t i = 1; i < sums_at; ++i) {
-      carried[i] = b.CreateGEP(e.element, carried[i], along);
+      carried[i] = target.by_element ? b.CreateAdd(carried[i], along)
+                                     : b.CreateGEP(e.element, carried[i], along);
     }
   };
   const auto place = [&](int r, int v) {
@@ -326,7 +357,7 @@ llvm::Function* ProductParts::get(const ProductTile& tile) {
   llvm::Type *pointer = llvm::PointerType::getUnqual(out_.getContext()),
              *word = llvm::Type::getInt64Ty(out_.getContext());
   PartEmitter e(out_, name, {pointer, word, word, pointer, word, pointer}, tile.dtype, tile.lanes);
-  emit_tile(e, tile, target_.fma);
+  emit_tile(e, tile, target_);
   return function = e.function;
 }
 

@@ -1,0 +1,27 @@
+// A planned function emitted as LLVM modules and compiled by their TargetMachines, without an
+// optimization pipeline: the emitted IR is already what we want.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <llvm/ADT/SmallVector.h>
+
+#include "compiler/options.h"
+#include "ir/graph.h"
+
+namespace sinter::compiler {
+
+// One module of the function. All are linked together.
+struct CodePart {
+  int64_t scratch_bytes = 0;          // that its kernels need for each thread
+  llvm::SmallVector<char, 0> object;  // empty if options.triple is given: it could not run
+  std::string llvm_ir, assembly;      // empty unless options.keep_code_text
+};
+
+// Throws Error where LLVM does not know what options ask for.
+std::vector<CodePart> generate_code(const ir::Module& module, const ir::Func& func,
+                                    const Options& options);
+
+}  // namespace sinter::compiler
