@@ -6,26 +6,32 @@
 #     --workloads W1,W6                these only; figures of others stay in the folder
 #     --blocks N, --rounds N           timed blocks of each figure, turns of all programs (5, 2)
 #     --configs LIST                   of JAX: 1-thread/async, 1-thread/inline, 2-thread/... (all)
+#     --onnx-configs LIST              of ONNX Runtime: 1-thread/matrices, 1-thread/flat, ... (all)
 #     --with-torch                     PyTorch as well: 5 GB to install, minutes for each workload
 #     --torch-configs LIST             of it: 1-thread/eager, .../foreach, /fused, /compile (all)
 #     --out DIR                        where figures go (build/bench)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-workloads= blocks=5 rounds=2 out=build/bench configs= start_up=W1,W6
-with_torch= torch_configs=
+workloads= blocks=5 rounds=2 out=build/bench start_up=W1,W6 with_torch=
+# Each is bench/peers/<name>_peer.py; these of its configurations, or all.
+frameworks=(jax onnx)
+declare -A configs=()
 while [[ $# -gt 0 ]]; do
   case "$1" in
     --quick)
-      workloads=W1,W5-32,W6 blocks=3 rounds=1 configs=1-thread/inline,2-thread/async start_up=
-      torch_configs=1-thread/eager,2-thread/fused
+      workloads=W1,W5-32,W6 blocks=3 rounds=1 start_up=
+      configs[jax]=1-thread/inline,2-thread/async
+      configs[onnx]=1-thread/matrices,1-thread/flat,2-thread/matrices
+      configs[torch]=1-thread/eager,2-thread/fused
       shift ;;
     --workloads) workloads=${2:?--workloads needs a value}; shift 2 ;;
     --blocks) blocks=${2:?--blocks needs a value}; shift 2 ;;
     --rounds) rounds=${2:?--rounds needs a value}; shift 2 ;;
-    --configs) configs=${2:?--configs needs a value}; shift 2 ;;
-    --with-torch) with_torch=--torch; shift ;;
-    --torch-configs) torch_configs=${2:?--torch-configs needs a value}; shift 2 ;;
+    --configs) configs[jax]=${2:?--configs needs a value}; shift 2 ;;
+    --onnx-configs) configs[onnx]=${2:?--onnx-configs needs a value}; shift 2 ;;
+    --with-torch) with_torch=--torch frameworks=(jax onnx torch); shift ;;
+    --torch-configs) configs[torch]=${2:?--torch-configs needs a value}; shift 2 ;;
     --out) out=${2:?--out needs a value}; shift 2 ;;
     -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "error: unknown argument $1; see tools/bench.sh --help" >&2; exit 2 ;;
@@ -55,10 +61,9 @@ check_curves() {
   done
 }
 check_curves "$bin/sinter_bench" regression classification digits_small
-check_curves "$python bench/peers/jax_peer.py" regression classification digits_small
-if [[ -n "$with_torch" ]]; then
-  check_curves "$python bench/peers/torch_peer.py" regression classification digits_small
-fi
+for name in "${frameworks[@]}"; do
+  check_curves "$python bench/peers/${name}_peer.py" regression classification digits_small
+done
 check_curves "$bin/sinter_peer_cpp" regression classification
 libraries=()
 for library in dnnl openblas xsmm; do
@@ -79,12 +84,10 @@ for workload in ${workloads//,/ }; do
     first=()
     if [[ $round = 1 && ,$start_up, = *,$workload,* ]]; then first=(--first-step); fi
     turn sinter "$round" "$bin/sinter_bench" "${first[@]}"
-    turn jax "$round" "$python" bench/peers/jax_peer.py ${configs:+--configs "$configs"} \
-      "${first[@]}"
-    if [[ -n "$with_torch" ]]; then
-      turn torch "$round" "$python" bench/peers/torch_peer.py \
-        ${torch_configs:+--configs "$torch_configs"} "${first[@]}"
-    fi
+    for name in "${frameworks[@]}"; do
+      turn "$name" "$round" "$python" "bench/peers/${name}_peer.py" \
+        ${configs[$name]:+--configs "${configs[$name]}"} "${first[@]}"
+    done
     turn cpp "$round" "$bin/sinter_peer_cpp"
     for library in "${libraries[@]}"; do turn "$library" "$round" "$bin/sinter_peer_$library"; done
   done

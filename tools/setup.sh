@@ -4,7 +4,7 @@
 #   tools/setup.sh             compilers and libraries, from Debian
 #   tools/setup.sh --peers     also numpy and safetensors, whose files tests exchange, in build/venv
 #   tools/setup.sh --oracles   also JAX, which fixtures and the bench need
-#   tools/setup.sh --bench     also the libraries that the bench compares with
+#   tools/setup.sh --bench     also ONNX Runtime and the libraries that the bench compares with
 #   tools/setup.sh --torch     also PyTorch, for tools/bench.sh --with-torch: 5 GB
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,6 +17,7 @@ packages=(
 numpy="numpy==2.4.6"
 peers=("$numpy" "safetensors==0.8.0")
 oracles=("${peers[@]}" "jax==0.10.2")
+onnx=("onnx==1.23.2" "onnxruntime==1.32.0")
 # The package index has no build of it for CPUs alone, and this one loads CUDA's libraries even so.
 torch=("$numpy" "torch==2.15.0")
 
@@ -88,7 +89,7 @@ for argument in "$@"; do
     --bench)
       # The OpenBLAS that runs on OpenMP, as the loops between its products do.
       packages+=(libdnnl-dev libopenblas-openmp-dev libxsmm-dev)
-      python_packages+=("${oracles[@]}")
+      python_packages+=("${oracles[@]}" "${onnx[@]}")
       ;;
     --torch) python_packages+=("${torch[@]}") ;;
     -h | --help) sed -n '2,8p' tools/setup.sh | sed 's/^# \{0,1\}//'; exit 0 ;;

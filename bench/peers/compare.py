@@ -15,7 +15,8 @@ import pathlib
 import statistics
 import sys
 
-FRAMEWORKS = ["JAX", "PyTorch"]
+# Each with those of its kinds of calls that have a column.
+FRAMEWORKS = {"JAX": ["step", "steps"], "ORT": ["step", "steps"], "PyTorch": ["step"]}
 WORKLOADS = json.loads((pathlib.Path(__file__).parents[1] / "workloads.json").read_text())
 # In the order in which the workloads first ask for them.
 HAND_BUILT = list(dict.fromkeys(p for w in WORKLOADS for p in w.get("hand_built", [])))
@@ -100,7 +101,7 @@ def hand_built_cell(row, peer):
 
 
 def table(rows, found):
-    calls = ["JAX step", "JAX steps", "PyTorch step"]
+    calls = [f"{peer} {call}" for peer, shown in FRAMEWORKS.items() for call in shown]
     out = ["| us per step | Sinter | % of floor | " + " | ".join(calls) + " | best framework | ratio "
            "| goal | " + " | ".join(HAND_BUILT) + " |",
            "|---" * (6 + len(calls) + len(HAND_BUILT)) + "|"]
@@ -141,7 +142,7 @@ def machine(found):
     if not ours:
         return []
     versions = [f"{p} {found[p][0]['version']}" if p in found else f"{p} missing"
-                for p in FRAMEWORKS + HAND_BUILT]
+                for p in [*FRAMEWORKS, *HAND_BUILT]]
     gflops = max(r["limits"]["all_cores"]["gflops_registers"] for r in ours)
     where = ", ".join(str(v) for v in ours[0]["machine"].values())
     return ["", f"Machine: {where}; {gflops} GFLOP/s. {', '.join(versions)}."]
