@@ -170,6 +170,8 @@ void KernelEmitter::choose_tile() {
   if (product && !dot_ && (depth_ < 0 || depth_ > 16) && chains < 8) {
     depth_split_ = (8 + chains - 1) / chains;
   }
+  few_rows_ = has_few_rows();
+  if (few_rows_) packed_depth_ = 0;  // nothing is packed
   apart_ = product_apart();
   choose_depth_blocks();
 }
@@ -270,6 +272,7 @@ std::pair<Value*, Value*> KernelEmitter::shard(Value* units) {
 // computed in the same order of operations whichever tile it falls into.
 void KernelEmitter::row_blocks(Value* begin, Value* end, Carried& carried,
                                const std::function<void(int, Value*, Carried&)>& body) {
+  if (few_rows_) return summed_rows(begin, end, carried, body);
   if (apart_) return product_blocks(begin, end, carried, body);
   const auto loop = [&](Value* from, int rows) {
     return for_loop(from, end, i64(rows), carried,
@@ -505,7 +508,9 @@ void KernelEmitter::panel(Value* column, int vectors, Value* mask) {
   ask_for(form_.columns(), 0);
   if (depth_block_ > 0 && !blocks_outer_) for_early_blocks([&](Value* begin) { add_block(begin); });
   in_last_block([&] {
-    if (!deep_in_parts()) {
+    if (few_rows_) {
+      sum_few_rows();
+    } else if (!deep_in_parts()) {
       hoist_operands();
       pack_panel();
     }

@@ -193,6 +193,12 @@ class KernelEmitter {
   void add_block(Value* begin);
   Value* sums_of_panel();
 
+  // With few rows, nothing is packed (emit_few_rows.cpp).
+  bool has_few_rows() const;
+  void sum_few_rows();
+  void summed_rows(Value* begin, Value* end, Carried& carried,
+                   const std::function<void(int rows, Value* row, Carried& carried)>& body);
+
   // Its packed operand (emit_pack.cpp).
   void choose_packing();
   int64_t panel_bytes(int vectors) const;
@@ -243,6 +249,7 @@ class KernelEmitter {
   int packed_side_ = -1;      // the operand that is packed; -1 for none
   int64_t packed_depth_ = 0;  // products per element, at most
   int64_t scratch_bytes_ = 0;
+  bool few_rows_ = false;         // has_few_rows(), once the tile is chosen
   bool apart_ = false;            // product_apart(), once the tile is chosen
   int64_t depth_block_ = 0;       // products of a block; 0: the whole depth is one
   bool blocks_outer_ = false;     // blocks outside, panels inside, with sums for all panels at hand

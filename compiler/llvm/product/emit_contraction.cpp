@@ -4,9 +4,10 @@
 //   dot:   lanes along the summed axis, when both operands are contiguous there (x W^T with the
 //          weight [out, in] of Linear); sums of lanes are transposed into columns at the end.
 // Where many rows share the column operand it is packed first, whatever its layout (emit_pack.cpp),
-// and the form is outer, its inner loop a function that kernels share (emit_product.cpp). Each
-// element is summed in an order that depends on the shapes and on the largest batch only, not on
-// the tile it falls into.
+// and the form is outer, its inner loop a function that kernels share (emit_product.cpp). Where few
+// rows share a large one nothing is packed, and lanes go along the summed axis (emit_few_rows.cpp).
+// Each element is summed in an order that depends on the shapes and on the largest batch only, not
+// on the tile it falls into.
 #include <algorithm>
 
 #include "compiler/llvm/emit_kernel.h"

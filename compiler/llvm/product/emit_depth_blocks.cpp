@@ -26,7 +26,7 @@ constexpr int64_t block_of_few = 256, block_of_streams = 64, block_of_many = 512
 }  // namespace
 
 void KernelEmitter::choose_depth_blocks() {
-  if (!apart_) return;
+  if (!apart_ || few_rows_) return;
   choose_row_groups();
   if (depth_ < 0 || depth_split_ > 1 || parts_ > 1 || rows_outer_ || row_sweep_) return;
   if (static_columns() < 0 || panel_bytes(tile_vectors_) < least_panel_bytes) return;

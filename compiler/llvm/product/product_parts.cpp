@@ -236,6 +236,57 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, const Target& target) {
   b.CreateRetVoid();
 }
 
+void emit_dots(PartEmitter& e, const DotTile& tile, bool fused) {
+  llvm::IRBuilder<>& b = e.b;
+  Value *row_stride = e.argument(1), *column_stride = e.argument(3);
+  // A pointer to every third line, as in emit_tile.
+  constexpr int lines_of_pointer = 3;
+  const auto strides = [&](Value* stride) { return Values{stride, b.CreateAdd(stride, stride)}; };
+  const Values by_row = strides(row_stride), by_column = strides(column_stride);
+  const auto pointers = [&](Value* first, Value* stride, int lines, Values& out) {
+    const size_t at = out.size();
+    for (int i = 0; i < lines; i += lines_of_pointer) {
+      out.push_back(b.CreateGEP(e.element, first, b.CreateMul(stride, e.i64(i))));
+    }
+    return at;
+  };
+  Values carried;
+  const size_t a_at = pointers(e.argument(0), row_stride, tile.rows, carried);
+  const size_t b_at = pointers(e.argument(2), column_stride, tile.columns, carried);
+  const size_t ahead_at = pointers(e.argument(6), column_stride, tile.fetches, carried);
+  const size_t sums_at = carried.size();
+  const auto place = [&](int i) { return b.CreateGEP(e.vector, e.argument(5), e.i64(i)); };
+  const int sums = tile.rows * tile.columns;
+  for (int i = 0; i < sums; ++i) {
+    carried.push_back(b.CreateAlignedLoad(e.vector, place(i), e.whole_vector));
+  }
+  e.loop(e.i64(0), 1, e.argument(4), true, carried, [&](Value*, Values& inside) {
+    const auto line = [&](size_t at, const Values& stride, int i) -> Value* {
+      Value* first = inside[at + static_cast<size_t>(i / lines_of_pointer)];
+      const int behind = i % lines_of_pointer;
+      return behind == 0 ? first
+                         : b.CreateGEP(e.element, first, stride[static_cast<size_t>(behind - 1)]);
+    };
+    Values rows;
+    for (int r = 0; r < tile.rows; ++r) rows.push_back(e.load(line(a_at, by_row, r), nullptr));
+    for (int c = 0; c < tile.columns; ++c) {
+      Value* column = e.load(line(b_at, by_column, c), nullptr);
+      if (c < tile.fetches) emit_prefetch(b, line(ahead_at, by_column, c), 1, false);
+      for (int r = 0; r < tile.rows; ++r) {
+        Value*& sum = inside[sums_at + static_cast<size_t>(r * tile.columns + c)];
+        sum = emit_fma(b, fused, rows[static_cast<size_t>(r)], column, sum);
+      }
+    }
+    for (size_t i = 0; i < sums_at; ++i) {
+      inside[i] = b.CreateGEP(e.vector, inside[i], e.i64(1));
+    }
+  });
+  for (int i = 0; i < sums; ++i) {
+    b.CreateAlignedStore(carried[sums_at + static_cast<size_t>(i)], place(i), e.whole_vector);
+  }
+  b.CreateRetVoid();
+}
+
 // ---- Packers -----------------------------------------------------------------------------------
 
 // Elements ahead along a line, and rows ahead, of what is copied.
@@ -358,6 +409,19 @@ llvm::Function* ProductParts::get(const ProductTile& tile) {
              *word = llvm::Type::getInt64Ty(out_.getContext());
   PartEmitter e(out_, name, {pointer, word, word, pointer, word, pointer}, tile.dtype, tile.lanes);
   emit_tile(e, tile, target_);
+  return function = e.function;
+}
+
+llvm::Function* ProductParts::get(const DotTile& tile) {
+  llvm::Function*& function = dots_[tile];
+  if (function) return function;
+  llvm::Type *pointer = llvm::PointerType::getUnqual(out_.getContext()),
+             *word = llvm::Type::getInt64Ty(out_.getContext());
+  PartEmitter e(out_,
+                fmt::format("dots_{}x{}x{}_{}_ahead{}", tile.rows, tile.columns, tile.lanes,
+                            dtype_name(tile.dtype), tile.fetches),
+                {pointer, word, pointer, word, word, pointer, pointer}, tile.dtype, tile.lanes);
+  emit_dots(e, tile, target_.fma);
   return function = e.function;
 }
 

@@ -46,6 +46,16 @@ struct PanelPacker {
   auto operator<=>(const PanelPacker&) const = default;
 };
 
+// held[r][c] += a[r * row_stride + k] * b[c * column_stride + k] over all k, for lanes by lanes:
+// lane i of a sum has those of every lanes-th k from i on.
+struct DotTile {
+  DType dtype = DType::f32;
+  int lanes = 1, rows = 1, columns = 1;
+  int fetches = 0;  // columns of `ahead`
+  static constexpr int full_rows = 3;
+  auto operator<=>(const DotTile&) const = default;
+};
+
 // Those of one LLVM module.
 class ProductParts {
  public:
@@ -54,6 +64,10 @@ class ProductParts {
   // void tile(ptr a, i64 row_stride, i64 depth_stride, ptr panel, i64 depth, ptr sums)
   // `panel` and `sums` are aligned to whole vectors.
   llvm::Function* get(const ProductTile& tile);
+  // void dots(ptr a, i64 row_stride, ptr b, i64 column_stride, i64 vectors, ptr held, ptr ahead)
+  // `vectors` along the depth; `held` is aligned to whole vectors; asks for as much of each column
+  // of `ahead`, which lie as those of b, as it reads of one.
+  llvm::Function* get(const DotTile& tile);
   // void pack(ptr b, i64 stride, i64 depth, i64 columns, ptr panel, i64 vectors)
   // `stride` is the one that is not 1.
   llvm::Function* get(const PanelPacker& packer);
@@ -62,6 +76,7 @@ class ProductParts {
   llvm::Module& out_;
   const Target& target_;
   std::map<ProductTile, llvm::Function*> tiles_;
+  std::map<DotTile, llvm::Function*> dots_;
   std::map<PanelPacker, llvm::Function*> packers_;
 };
 

@@ -1,0 +1,70 @@
+// Products of few rows with a large weight, lanes along the depth: for any number of rows, columns
+// that fill no panel, any number of threads and every width of vectors.
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+#include "compiler/compile.h"
+#include "ir/text/text.h"
+#include "tests/unit/module_run.h"
+
+namespace sinter::compiler {
+
+namespace {
+
+std::string layer(const std::string& dtype, int64_t in, int64_t out) {
+  return fmt::format(R"(global @w : {0}[{2}, {1}]
+global @b : {0}[{2}]
+func @f(%x: {0}[n, {1}]) {{
+  %z = linear %x, @w, @b : {0}[n, {2}]
+  %h = relu %z : {0}[n, {2}]
+  return %h, %z
+}}
+)",
+                     dtype, in, out);
+}
+
+bool lanes_along_depth(const std::string& text, int64_t max_batch) {
+  const ir::Module module = ir::parse(text);
+  const auto code =
+      compile(module, "f", {.max_batch = max_batch, .threads = 1, .keep_code_text = true});
+  return code->assembly().find("dots_") != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("few rows with a large weight are summed with lanes along the depth, and others not") {
+  CHECK(lanes_along_depth(layer("f32", 1024, 256), 16));
+  CHECK_FALSE(lanes_along_depth(layer("f32", 1024, 256), 17));
+  CHECK_FALSE(lanes_along_depth(layer("f32", 512, 256), 16));
+  CHECK_FALSE(lanes_along_depth(layer("f32", 1000, 300), 16));
+}
+
+TEST_CASE("a product of few rows is right, and the same for any number of threads") {
+  // 264 and 328 columns: no whole number of panels, of 16, 32 or 64.
+  for (const auto& [dtype, in, out] :
+       {std::tuple{"f32", 1024, 264}, {"f32", 2048, 328}, {"f64", 512, 264}}) {
+    const ir::Module module = ir::parse(layer(dtype, in, out));
+    for (const auto& [max_batch, n] : {std::pair{16, 16}, {16, 1}, {9, 7}}) {
+      const Inputs inputs = inputs_for(module, n, static_cast<uint64_t>(n));
+      const Run want = interpret_as_recorded(module, inputs, n);
+      for (const std::string& cpu : processors()) {
+        INFO(fmt::format("{} {} -> {}, n = {}, cpu {}", dtype, in, out, n, cpu));
+        const auto run = [&](int threads) {
+          const auto code = compile(
+              module, "f",
+              {.max_batch = max_batch, .threads = threads, .oversubscribe = true, .cpu = cpu});
+          return run_compiled(*code, module.funcs[0], module.globals, inputs, n);
+        };
+        const Run one = run(1);
+        CHECK(difference(one, want, 1e-5) == "");
+        for (int threads : {2, 3}) CHECK(difference(run(threads), one, 0) == "");
+      }
+    }
+  }
+}
+
+}  // namespace sinter::compiler
