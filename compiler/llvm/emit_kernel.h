@@ -192,6 +192,8 @@ class KernelEmitter {
   void in_last_block(const std::function<void()>& body);
   void add_block(Value* begin);
   Value* sums_of_panel();
+  std::pair<Value*, Value*> panel_ahead(Value* row);
+  int64_t panel_row_bytes() const;
 
   // With few rows, nothing is packed (emit_few_rows.cpp).
   bool has_few_rows() const;
@@ -253,6 +255,7 @@ class KernelEmitter {
   bool apart_ = false;            // product_apart(), once the tile is chosen
   int64_t depth_block_ = 0;       // products of a block; 0: the whole depth is one
   bool blocks_outer_ = false;     // blocks outside, panels inside, with sums for all panels at hand
+  int lines_of_call_ = 0;         // of each row of the next panel that a tile asks for; 0: none
   Value* first_panel_ = nullptr;  // of this thread
   int64_t rows_of_group_ = 0;     // 0: all rows are one group
   std::pair<Value*, Value*> group_rows_{nullptr, nullptr};  // at hand: begin and end

@@ -21,6 +21,7 @@ constexpr int64_t most_rows_at_once = 64;
 // Products of a block. Rows of weights that the panels cut across are read in as many streams as
 // the block is deep: of few rows, less would not pay for taking up the sums.
 constexpr int64_t least_grouped_bytes = int64_t{1} << 20, bytes_of_group = int64_t{512} << 10;
+constexpr int64_t cache_line = 64;
 constexpr int64_t block_of_few = 256, block_of_streams = 64, block_of_many = 512;
 
 }  // namespace
@@ -37,6 +38,34 @@ void KernelEmitter::choose_depth_blocks() {
                  : across                 ? block_of_few
                                           : block_of_streams;
   packed_depth_ = depth_block_;
+  // Beside few rows the memory is behind: tiles ask for the next panel all along, as the packer's
+  // burst of requests would wait.
+  if (rows <= most_rows_at_once && !across) {
+    const int64_t lines = std::max<int64_t>(panel_row_bytes() / cache_line, 1);
+    const int64_t calls = (rows + tile_rows_ - 1) / tile_rows_;
+    lines_of_call_ = static_cast<int>((lines + calls - 1) / calls);
+  }
+}
+
+// Bytes of a panel for each k.
+int64_t KernelEmitter::panel_row_bytes() const {
+  return int64_t{tile_vectors_} * lanes_ * static_cast<int64_t>(dtype_size(factors_[0].dtype));
+}
+
+// What the tile from `row` on asks for: where its lines of the next panel begin, and elements from
+// one k to the next.
+std::pair<Value*, Value*> KernelEmitter::panel_ahead(Value* row) {
+  const Access& f = factors_[packed_side_];
+  Value* next = builder_.CreateAdd(tile_.column, i64(int64_t{tile_.vectors} * lanes_));
+  next = builder_.CreateSelect(builder_.CreateICmpSLT(next, columns_), next, tile_.column);
+  Value* base = builder_.CreateGEP(memory_type(llvm_context(), f.dtype), f.base, next);
+  Value* call = builder_.CreateUDiv(row, i64(tile_rows_));
+  Value* bytes = builder_.CreateMul(call, i64(lines_of_call_ * cache_line));
+  const int64_t most = panel_row_bytes() - lines_of_call_ * cache_line;
+  Value* within = builder_.CreateICmpSLT(bytes, i64(most));
+  bytes = builder_.CreateSelect(within, bytes, i64(std::max<int64_t>(most, 0)));
+  return {builder_.CreateGEP(builder_.getInt8Ty(), base, bytes),
+          f.strides[static_cast<size_t>(form_.rank())]};
 }
 
 // All panels go over a group of rows before the next: its part of the row operand stays in the

@@ -81,7 +81,7 @@ void KernelEmitter::pack_panel() {
     const auto missing = tile_.mask ? lanes_ - static_columns() % lanes_ : 0;
     packer.columns = static_cast<int>(int64_t{tile_.vectors} * lanes_ - missing);
   }
-  packer.fetches_next = !across && blocks_outer_;
+  packer.fetches_next = !across && blocks_outer_ && lines_of_call_ == 0;
   llvm::Function* pack = context_.parts.get(packer);
   const auto columns_axis = static_cast<size_t>(form_.columns_axis());
   const auto depth_axis = static_cast<size_t>(form_.rank());

@@ -84,7 +84,8 @@ ProductTile KernelEmitter::product_tile(int rows) const {
           .depth_split = depth_split_,
           .row_stride = known(a.strides[0]),
           .depth_stride = known(a.strides[static_cast<size_t>(form_.rank())]),
-          .adds = depth_block_ > 0};
+          .adds = depth_block_ > 0,
+          .fetches = lines_of_call_};
 }
 
 // Full tiles, then the largest power of two that is left. Every row is summed in the same order
@@ -142,10 +143,14 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
   } else {
     sums_ = sums_at_ ? sums_at_ : builder_.CreateGEP(builder_.getInt8Ty(), scratch_, i64(panel));
   }
-  builder_.CreateCall(
-      least->getFunctionType(), tile,
-      {first, stride(a.strides[0]), stride(a.strides[static_cast<size_t>(form_.rank())]), scratch_,
-       depth_value_, sums_});
+  std::vector<Value*> arguments{
+      first,    stride(a.strides[0]), stride(a.strides[static_cast<size_t>(form_.rank())]),
+      scratch_, depth_value_,         sums_};
+  if (lines_of_call_ > 0) {
+    const auto [ahead, ahead_stride] = panel_ahead(row);
+    arguments.insert(arguments.end(), {ahead, ahead_stride});
+  }
+  builder_.CreateCall(least->getFunctionType(), tile, arguments);
 
   Value* const all_sums = sums_;
   scopes_.emplace_back();

@@ -144,6 +144,8 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, const Target& target) {
   } else {
     for (int r = 0; r < tile.rows; r += rows_of_pointer) pointers.push_back(row_at(r));
   }
+  const size_t ahead_at = pointers.size();
+  if (tile.fetches > 0) pointers.push_back(e.argument(6));
   const size_t sums_at = pointers.size();
 
   const auto at = [&](int u, int r, int v) {
@@ -182,6 +184,11 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, const Target& target) {
       Value* where = b.CreateGEP(e.vector, carried[0], e.i64(ahead * tile.vectors + v));
       columns.push_back(b.CreateAlignedLoad(e.vector, where, e.whole_vector));
     }
+    if (tile.fetches > 0) {
+      Value* lines = b.CreateMul(e.argument(7), e.i64(ahead));
+      emit_prefetch(b, b.CreateGEP(e.element, carried[ahead_at], lines), tile.fetches * int64_t{64},
+                    false);
+    }
     Value *along = b.CreateMul(e.i64(ahead), depth_stride), *loaded = nullptr;
     Value* offset = target.by_element ? b.CreateAdd(carried[1], along) : nullptr;
     for (int r = 0; r < tile.rows; ++r) {
@@ -196,7 +203,11 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, const Target& target) {
   const auto advance = [&](int by, Values& carried) {
     carried[0] = b.CreateGEP(e.vector, carried[0], e.i64(by * tile.vectors));
     Value* along = b.CreateMul(e.i64(by), depth_stride);
-    for (size_t i = 1; i < sums_at; ++i) {
+    if (tile.fetches > 0) {
+      Value* lines = b.CreateMul(e.argument(7), e.i64(by));
+      carried[ahead_at] = b.CreateGEP(e.element, carried[ahead_at], lines);
+    }
+    for (size_t i = 1; i < ahead_at; ++i) {
       carried[i] = target.by_element ? b.CreateAdd(carried[i], along)
                                      : b.CreateGEP(e.element, carried[i], along);
     }
@@ -405,9 +416,12 @@ llvm::Function* ProductParts::get(const ProductTile& tile) {
                   dtype_name(tile.dtype), stride(tile.row_stride), stride(tile.depth_stride));
   if (tile.depth_split > 1) name += fmt::format("_split{}", tile.depth_split);
   if (tile.adds) name += "_adds";
+  if (tile.fetches > 0) name += fmt::format("_ahead{}", tile.fetches);
   llvm::Type *pointer = llvm::PointerType::getUnqual(out_.getContext()),
              *word = llvm::Type::getInt64Ty(out_.getContext());
-  PartEmitter e(out_, name, {pointer, word, word, pointer, word, pointer}, tile.dtype, tile.lanes);
+  std::vector<llvm::Type*> arguments{pointer, word, word, pointer, word, pointer};
+  if (tile.fetches > 0) arguments.insert(arguments.end(), {pointer, word});
+  PartEmitter e(out_, name, arguments, tile.dtype, tile.lanes);
   emit_tile(e, tile, target_);
   return function = e.function;
 }

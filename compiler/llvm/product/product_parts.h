@@ -27,6 +27,7 @@ struct ProductTile {
   int depth_split = 1;  // chains of sums for each element, every depth_split-th k each
   int64_t row_stride = 0, depth_stride = 0;  // elements; `any_stride`: an argument says
   bool adds = false;                         // to the sums that are there
+  int fetches = 0;  // lines to ask for with each k, from `ahead` on; see below
   static constexpr int64_t any_stride = -1;
   auto operator<=>(const ProductTile&) const = default;
 };
@@ -61,8 +62,10 @@ class ProductParts {
  public:
   ProductParts(llvm::Module& out, const Target& target) : out_(out), target_(target) {}
 
-  // void tile(ptr a, i64 row_stride, i64 depth_stride, ptr panel, i64 depth, ptr sums)
-  // `panel` and `sums` are aligned to whole vectors.
+  // void tile(ptr a, i64 row_stride, i64 depth_stride, ptr panel, i64 depth, ptr sums[, ptr ahead,
+  //           i64 ahead_stride])
+  // `panel` and `sums` are aligned to whole vectors; what lies at ahead + k * ahead_stride
+  // (elements) is asked for.
   llvm::Function* get(const ProductTile& tile);
   // void dots(ptr a, i64 row_stride, ptr b, i64 column_stride, i64 vectors, ptr held, ptr ahead)
   // `vectors` along the depth; `held` is aligned to whole vectors; asks for as much of each column
