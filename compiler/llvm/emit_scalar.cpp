@@ -95,12 +95,12 @@ class Emitter {
       case Prim::erf:
         return transcendental(node, emit_erf, "erf");
       case Prim::pow:
-        return node.dtype == DType::f32 ? emit_pow(b_, c_.fused, at(node.a), at(node.b))
+        return node.dtype == DType::f32 ? emit_pow(b_, c_.has, at(node.a), at(node.b))
                                         : call_libm("pow", {at(node.a), at(node.b)});
       case Prim::floor:
-        return emit_floor(b_, c_.fused, at(node.a));
+        return emit_floor(b_, c_.has, at(node.a));
       case Prim::round:
-        return emit_round(b_, c_.fused, at(node.a));
+        return emit_round(b_, c_.has, at(node.a));
       case Prim::sqrt:
         return b_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, at(node.a));
       case Prim::equal:
@@ -159,7 +159,7 @@ class Emitter {
   template <class F>
   Value* transcendental(const ScalarNode& node, F polynomial, const char* libm) {
     Value* x = at(node.a);
-    return node.dtype == DType::f32 ? polynomial(b_, c_.fused, x) : call_libm(libm, {x});
+    return node.dtype == DType::f32 ? polynomial(b_, c_.has, x) : call_libm(libm, {x});
   }
 
   // A function of doubles, lane by lane.

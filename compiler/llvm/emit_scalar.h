@@ -6,6 +6,7 @@
 
 #include <llvm/IR/IRBuilder.h>
 
+#include "compiler/llvm/math/vector_math.h"
 #include "ir/scalar.h"
 
 namespace sinter::compiler {
@@ -18,9 +19,9 @@ llvm::Type* memory_type(llvm::LLVMContext& context, DType dtype);
 void emit_prefetch(llvm::IRBuilder<>& b, llvm::Value* first, int64_t bytes, bool written);
 
 struct ScalarContext {
-  std::vector<llvm::Value*> operands;      // all scalars, or all vectors of `lanes`
-  int lanes = 0;                           // 0: scalars
-  bool fused = false;                      // the target has fused multiply-add
+  std::vector<llvm::Value*> operands;  // all scalars, or all vectors of `lanes`
+  int lanes = 0;                       // 0: scalars
+  LaneFeatures has;
   std::function<llvm::Value*(int)> index;  // i64 (vector), along an axis of the result
   std::function<llvm::Value*()> linear_index;
   llvm::Value* rows = nullptr;  // n, i64

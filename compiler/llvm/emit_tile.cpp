@@ -80,7 +80,7 @@ Value* KernelEmitter::compute_elementwise(const KernelOp& k, int r, int c) {
   }
   const bool lanes = c >= 0 && lanes_ > 1;
   scalar.lanes = lanes ? lanes_ : 0;
-  scalar.fused = context_.target.fma;
+  scalar.has = context_.target.lane_features();
   scalar.rows = n_;
   const auto index_of = [&, r, c](int axis) -> Value* {
     const int domain_axis = k.axes[static_cast<size_t>(axis)];

@@ -7,6 +7,8 @@
 
 #include <llvm/Target/TargetMachine.h>
 
+#include "compiler/llvm/math/vector_math.h"
+
 namespace sinter::compiler {
 
 struct Target {
@@ -17,6 +19,7 @@ struct Target {
   bool x86 = false;
   bool by_element = false;  // multiplies a vector by one element of another
 
+  LaneFeatures lane_features() const { return {.fma = fma, .avx512 = x86 && vector_bytes == 64}; }
   // Elements of `bytes` each in one vector.
   int lanes(int bytes) const { return vector_bytes / bytes; }
   // Accumulators a tile may hold, leaving room for operands.

@@ -142,7 +142,7 @@ BatchEmitter::Lanes BatchEmitter::row_elementwise(const ir::Op& op, int64_t j) {
     ScalarContext scalar;
     for (const Lanes& lanes : operands) scalar.operands.push_back(lanes[static_cast<size_t>(v)]);
     scalar.lanes = lanes_;
-    scalar.fused = context_.target.fma;
+    scalar.has = context_.target.lane_features();
     scalar.rows = n_;
     scalar.index = [&, v](int axis) -> Value* {
       if (result.shape[static_cast<size_t>(axis)].batch) return row_numbers(v);

@@ -45,7 +45,7 @@ Value* BatchEmitter::uniform_element(ValueId v, int64_t j) {
     scalar.operands.push_back(
         uniform_element(op.operands[i], operand_element(context_.func, op, i, j)));
   }
-  scalar.fused = context_.target.fma;
+  scalar.has = context_.target.lane_features();
   scalar.rows = n_;
   scalar.index = [&](int axis) { return i64(index_along(type(v), j, axis)); };
   scalar.linear_index = [&] { return i64(j); };
@@ -290,7 +290,7 @@ Value* BatchEmitter::compute_chunk(ValueId v, Value* chunk, int count) {
     scalar.operands.push_back(chunk_of(operand, chunk, count));
   }
   scalar.lanes = chunk_lanes_;
-  scalar.fused = context_.target.fma;
+  scalar.has = context_.target.lane_features();
   scalar.rows = n_;
   return emit_scalar_program(builder_, program(op), scalar);
 }

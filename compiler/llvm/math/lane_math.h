@@ -1,6 +1,7 @@
 // The vocabulary in which compiler/llvm writes its own elementary functions.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <initializer_list>
 
@@ -16,10 +17,10 @@ class LaneMath {
  public:
   using Value = llvm::Value;
 
-  LaneMath(llvm::IRBuilder<>& b, bool fused, Value* x) : LaneMath(b, fused, x->getType()) {}
-  LaneMath(llvm::IRBuilder<>& b, bool fused, llvm::Type* type)
+  LaneMath(llvm::IRBuilder<>& b, LaneFeatures has, Value* x) : LaneMath(b, has, x->getType()) {}
+  LaneMath(llvm::IRBuilder<>& b, LaneFeatures has, llvm::Type* type)
       : b(b),
-        fused_(fused),
+        has_(has),
         type_(type),
         int_(type->getWithNewType(b.getIntNTy(type->getScalarSizeInBits()))) {}
 
@@ -27,7 +28,7 @@ class LaneMath {
   Value* integer(int64_t v) const {
     return llvm::ConstantInt::get(int_, static_cast<uint64_t>(v), true);
   }
-  Value* fma(Value* a, Value* x, Value* c) const { return emit_fma(b, fused_, a, x, c); }
+  Value* fma(Value* a, Value* x, Value* c) const { return emit_fma(b, has_.fma, a, x, c); }
   // Horner's rule, highest coefficient first.
   Value* polynomial(Value* x, std::initializer_list<double> coefficients) const {
     Value* out = nullptr;
@@ -51,7 +52,7 @@ class LaneMath {
   Value* is_nan(Value* x) const { return b.CreateFCmpUNO(x, x); }
   llvm::Type* type() const { return type_; }
   // As many doubles.
-  LaneMath wide() const { return {b, fused_, type_->getWithNewType(b.getDoubleTy())}; }
+  LaneMath wide() const { return {b, has_, type_->getWithNewType(b.getDoubleTy())}; }
   Value* widen(Value* x) const { return b.CreateFPExt(x, wide().type_); }
   Value* narrow(Value* x) const { return b.CreateFPTrunc(x, type_); }
   // The nearest integer of a small number, and its low bits in an integer of the same width: adding
@@ -65,10 +66,14 @@ class LaneMath {
     return {b.CreateFSub(shifted, magic), b.CreateSub(bits(shifted), bits(magic))};
   }
 
+  // table[index modulo 16] of each lane, floats: AVX-512 only.
+  using Table = std::array<float, 16>;
+  Value* lookup(const Table& table, Value* index) const;
+
   llvm::IRBuilder<>& b;
 
  private:
-  bool fused_;
+  LaneFeatures has_;
   llvm::Type* type_;
   llvm::Type* int_;
 };

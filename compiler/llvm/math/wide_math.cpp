@@ -87,18 +87,20 @@ Value* sine(const LaneMath& m, Value* x, int64_t quarters) {
 
 }  // namespace
 
-Value* emit_sin(IRBuilder<>& b, bool fused, Value* x) {
-  const LaneMath m(b, fused, x);
+Value* emit_sin(IRBuilder<>& b, LaneFeatures has, Value* x) {
+  const LaneMath m(b, has, x);
   // Small numbers are their own sine, -0 too.
   return b.CreateSelect(b.CreateFCmpOLT(m.absolute(x), m.real(0x1p-12)), x, sine(m, x, 0));
 }
 
-Value* emit_cos(IRBuilder<>& b, bool fused, Value* x) { return sine(LaneMath(b, fused, x), x, 1); }
+Value* emit_cos(IRBuilder<>& b, LaneFeatures has, Value* x) {
+  return sine(LaneMath(b, has, x), x, 1);
+}
 
 // 2^(y log2|x|), with log2(f * 2^e) = e + t p(t^2), t = (f - 1) / (f + 1), and 2^z = 2^k q(z - k):
 // minimax fits within 2^-43 and 2^-29. Special values as in C (ISO/IEC 9899:1999, F.9.4.4).
-Value* emit_pow(IRBuilder<>& b, bool fused, Value* x, Value* y) {
-  const LaneMath m(b, fused, x), w = m.wide();
+Value* emit_pow(IRBuilder<>& b, LaneFeatures has, Value* x, Value* y) {
+  const LaneMath m(b, has, x), w = m.wide();
   Value* size = m.absolute(x);
   constexpr int64_t sqrt_half = 0x3f3504f3;
   Value* shifted = b.CreateSub(m.bits(size), m.integer(sqrt_half));
@@ -124,9 +126,9 @@ Value* emit_pow(IRBuilder<>& b, bool fused, Value* x, Value* y) {
   // Too large becomes inf here, too small a denormal, that is zero.
   Value* out = m.narrow(b.CreateFMul(q, scale));
 
-  Value* whole = b.CreateFCmpOEQ(emit_floor(b, fused, y), y);
+  Value* whole = b.CreateFCmpOEQ(emit_floor(b, has, y), y);
   Value* half = b.CreateFMul(y, m.real(0.5));
-  Value* odd = b.CreateAnd(whole, b.CreateFCmpUNE(emit_floor(b, fused, half), half));
+  Value* odd = b.CreateAnd(whole, b.CreateFCmpUNE(emit_floor(b, has, half), half));
   out = b.CreateSelect(odd, m.with_sign_of(out, x), out);
   Value* finite = b.CreateNot(b.CreateOr(zero, infinite));
   Value* no_root =
