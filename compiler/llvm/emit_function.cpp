@@ -68,7 +68,7 @@ class DenormalMode {
 };
 
 // Emits the function that runs the kernels in order.
-void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
+llvm::Function* emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
   llvm::LLVMContext& context = out.getContext();
   IRBuilder<> b(context);
   llvm::Type *word = b.getInt64Ty(), *pointer = b.getPtrTy(), *half = b.getInt32Ty();
@@ -118,47 +118,90 @@ void emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
   }
   denormals.restore();
   b.CreateRet(b.getInt32(0));
+  return function;
 }
 
-// Kernels that may do the same to other buffers: those of one key. What they are made of is in a
-// kernel's name, behind its number.
+// Kernels that seem to do the same to other buffers: those of one key. What they are made of is in
+// a kernel's name, behind its number.
 std::string twin_key(const ir::Func& func, const ir::Op& kernel) {
   const std::string& name = kernel.attrs.text("name");
   std::string key = name.substr(std::min(name.find('_'), name.size()));
-  for (ir::ValueId v : kernel.outputs) key += ' ' + ir::to_string(func.type(v));
+  for (const ir::Op& op : kernel.body) {
+    for (ir::ValueId v : op.operands) key += ' ' + ir::to_string(func.type(v));
+  }
   return key;
 }
 
-// Kernels of one LLVM module, equal ones once.
+// Kernels of one LLVM module, equal ones once: each group that may have one body for all belongs to
+// one share.
 class KernelSet {
  public:
-  KernelSet(const FunctionContext& context, const std::vector<const ir::Op*>& kernels)
-      : context_(context) {
-    for (const ir::Op* kernel : kernels) ++twins_[twin_key(context.func, *kernel)];
+  KernelSet(const FunctionContext& context, const std::vector<const ir::Op*>& kernels,
+            const Share& share)
+      : context_(context), share_(share) {
+    for (const ir::Op* kernel : kernels) ++group_of(*kernel).kernels;
+    int next = 0;
+    for (auto& [key, group] : groups_) {
+      if (group.kernels > 1) group.share = next++ % share.of;
+    }
   }
 
-  // Returns the bytes of scratch memory that the kernel needs.
-  int64_t emit(const ir::Op& kernel) {
+  // These return the bytes of scratch memory that the kernel needs. Kernels without twins, and the
+  // first of each group, are in the modules for all shares: it tells how long the group takes.
+  int64_t emit_common(const ir::Op& kernel) {
+    Group& group = group_of(kernel);
+    if (!group.bodies.empty()) return 0;
     KernelEmitter emitter(context_, kernel);
-    const std::string key = twin_key(context_.func, kernel);
-    if (twins_[key] == 1) {
+    if (group.kernels == 1) {
       emitter.emit();
-      return emitter.scratch_bytes();
+    } else {
+      group.bodies.push_back(emitter.emit_movable(group.first_places));
     }
+    return emitter.scratch_bytes();
+  }
+  int64_t emit_own(const ir::Op& kernel) {
+    Group& group = group_of(kernel);
+    if (group.kernels == 1 || group.share != share_.number) return 0;
+    const std::string name = kernel_symbol(context_.func, kernel);
+    if (!group.first_called) {
+      call_with(group.first_places, group.bodies[0], name);
+      group.first_called = true;
+      return 0;
+    }
+    KernelEmitter emitter(context_, kernel);
     KernelEmitter::Places places;
     llvm::Function* body = emitter.emit_movable(places);
-    for (llvm::Function* other : bodies_[key]) {
-      if (llvm::FunctionComparator(other, body, &globals_).compare() != 0) continue;
+    const auto equal =
+        std::find_if(group.bodies.begin(), group.bodies.end(), [&](llvm::Function* other) {
+          return llvm::FunctionComparator(other, body, &globals_).compare() == 0;
+        });
+    if (equal == group.bodies.end()) {
+      group.bodies.push_back(body);
+    } else {
       body->eraseFromParent();
-      body = other;
-      break;
+      body = *equal;
     }
-    if (bodies_[key].empty() || bodies_[key].back() != body) bodies_[key].push_back(body);
-    call_with(places, body, kernel_symbol(context_.func, kernel));
+    call_with(places, body, name);
     return emitter.scratch_bytes();
   }
 
+  // The share of a function that is the first body of a group.
+  int share_of(const llvm::Function& f) const {
+    for (const auto& [key, group] : groups_) {
+      if (!group.bodies.empty() && group.bodies[0] == &f) return group.share;
+    }
+    return EmittedFunction::any_share;
+  }
+
  private:
+  struct Group {
+    int kernels = 0, share = 0;
+    std::vector<llvm::Function*> bodies;
+    KernelEmitter::Places first_places;
+    bool first_called = false;
+  };
+  Group& group_of(const ir::Op& kernel) { return groups_[twin_key(context_.func, kernel)]; }
+
   // The kernel itself: its body at its places.
   void call_with(const KernelEmitter::Places& places, llvm::Function* body,
                  const std::string& name) {
@@ -180,52 +223,15 @@ class KernelSet {
   }
 
   const FunctionContext& context_;
-  std::map<std::string, int> twins_;
-  std::map<std::string, std::vector<llvm::Function*>> bodies_;
+  const Share share_;
+  std::map<std::string, Group> groups_;
   llvm::GlobalNumberState globals_;
 };
 
 }  // namespace
 
-std::vector<std::vector<const ir::Op*>> deal_kernels(const ir::Func& func, int parts) {
-  // What kernels cost to compile, roughly: their ops, and the tiles that a product repeats. Those
-  // that may be equal stay together, where one body can serve them.
-  struct Group {
-    int cost = 0;
-    std::vector<const ir::Op*> kernels;
-  };
-  std::map<std::string, Group> by_key;
-  std::vector<Group*> groups;
-  for (const ir::Op& op : func.body) {
-    if (op.kind != ir::OpKind::kernel) continue;
-    Group& group = by_key[twin_key(func, op)];
-    if (group.kernels.empty()) {
-      groups.push_back(&group);
-      group.cost = static_cast<int>(op.body.size()) + 4;
-      for (const ir::Op& inner : op.body) {
-        group.cost += inner.kind == ir::OpKind::contraction ? 20 : 0;
-      }
-    } else {
-      ++group.cost;
-    }
-    group.kernels.push_back(&op);
-  }
-  std::stable_sort(groups.begin(), groups.end(),
-                   [](const Group* a, const Group* b) { return a->cost > b->cost; });
-  std::vector<std::vector<const ir::Op*>> out(static_cast<size_t>(parts));
-  std::vector<int> load(static_cast<size_t>(parts), 0);
-  for (const Group* group : groups) {
-    const auto lightest = std::min_element(load.begin(), load.end());
-    *lightest += group->cost;
-    auto& part = out[static_cast<size_t>(lightest - load.begin())];
-    part.insert(part.end(), group->kernels.begin(), group->kernels.end());
-  }
-  return out;
-}
-
-EmittedPart emit_part(llvm::LLVMContext& context, const ir::Module& module, const ir::Func& func,
-                      const Target& target, const std::vector<const ir::Op*>& kernels,
-                      bool with_step) {
+EmittedFunction emit_function(llvm::LLVMContext& context, const ir::Module& module,
+                              const ir::Func& func, const Target& target, const Share& share) {
   SINTER_CHECK(func.planned(), "@{} has no memory plan", func.name);
   auto out = std::make_unique<llvm::Module>(func.name, context);
   out->setDataLayout(target.machine->createDataLayout());
@@ -234,22 +240,31 @@ EmittedPart emit_part(llvm::LLVMContext& context, const ir::Module& module, cons
   ProductParts parts(*out, target);
   FunctionContext shared{module, func, target, *out, parts, ir::definitions(func), {}, {}};
   for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
+  std::vector<const ir::Op*> kernels;
   for (const ir::Op& op : func.body) {
     if (op.kind != ir::OpKind::kernel) continue;
+    kernels.push_back(&op);
     TouchedValues touched = touched_values(func, shared.defs, shared.stored, op);
     touched.reads.merge(touched.writes);
     for (ir::ValueId v : touched.reads) ++shared.touched_by[v];
   }
-  int64_t scratch_bytes = 0;
-  KernelSet set(shared, kernels);
+  EmittedFunction emitted;
+  KernelSet set(shared, kernels, share);
   for (const ir::Op* kernel : kernels) {
     if (batch_in_lanes(*kernel)) {
       BatchEmitter(shared, *kernel).emit();
-      continue;
+    } else {
+      emitted.scratch_bytes = std::max(emitted.scratch_bytes, set.emit_common(*kernel));
     }
-    scratch_bytes = std::max(scratch_bytes, set.emit(*kernel));
   }
-  if (with_step) emit_step(*out, func, target);
+  for (llvm::Function& f : *out) {
+    if (!f.isDeclaration()) emitted.common.push_back({&f, set.share_of(f)});
+  }
+  for (const ir::Op* kernel : kernels) {
+    if (batch_in_lanes(*kernel)) continue;
+    emitted.scratch_bytes = std::max(emitted.scratch_bytes, set.emit_own(*kernel));
+  }
+  emitted.common.push_back({emit_step(*out, func, target), EmittedFunction::any_share});
 
   // Without these LLVM cuts 512-bit vectors in half.
   const std::string width = std::to_string(target.vector_bytes * 8);
@@ -258,7 +273,8 @@ EmittedPart emit_part(llvm::LLVMContext& context, const ir::Module& module, cons
     f.addFnAttr("min-legal-vector-width", width);
     f.addFnAttr("prefer-vector-width", width);
   }
-  return {std::move(out), scratch_bytes};
+  emitted.module = std::move(out);
+  return emitted;
 }
 
 }  // namespace sinter::compiler

@@ -12,18 +12,27 @@
 
 namespace sinter::compiler {
 
-// The kernels of a planned function, dealt to `parts` modules that take about equally long to
-// compile. Kernels that appear in none are not there.
-std::vector<std::vector<const ir::Op*>> deal_kernels(const ir::Func& func, int parts);
+// A function may be compiled in shares, each from a module of its own.
+struct Share {
+  int number = 0, of = 1;
+};
 
-// Emits `kernels`, one LLVM function each, and if `with_step` the function that calls all kernels
-// of `func`: `int32_t NAME(const sinter_call*, int32_t tid, int32_t threads)`.
-struct EmittedPart {
+struct EmittedFunction {
+  static constexpr int any_share = -1;
+  struct Common {
+    llvm::Function* function;
+    int share;  // to which it belongs, or any_share
+  };
+
   std::unique_ptr<llvm::Module> module;
   int64_t scratch_bytes = 0;  // that its kernels need for each thread
+  // What is in the modules for all shares, in the same order. The rest belongs to this one.
+  std::vector<Common> common;
 };
-EmittedPart emit_part(llvm::LLVMContext& context, const ir::Module& module, const ir::Func& func,
-                      const Target& target, const std::vector<const ir::Op*>& kernels,
-                      bool with_step);
+
+// Emits the kernels of `func`, one LLVM function each, and the function that calls them:
+// `int32_t NAME(const sinter_call*, int32_t tid, int32_t threads)`.
+EmittedFunction emit_function(llvm::LLVMContext& context, const ir::Module& module,
+                              const ir::Func& func, const Target& target, const Share& share);
 
 }  // namespace sinter::compiler

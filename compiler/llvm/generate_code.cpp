@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include <llvm/IR/Instructions.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
@@ -31,24 +32,63 @@ llvm::SmallVector<char, 0> generate(const Target& target, llvm::Module& module,
   return out;
 }
 
-// One module on its way to machine code. Parts share nothing, so that each can be compiled by a
-// thread of its own.
+// A share of the function's code. Shares have nothing in common, so that each can be compiled by a
+// thread of its own: every thread emits the whole function, which takes little time, and keeps what
+// is its own.
 struct Part {
-  std::vector<const ir::Op*> kernels;
-  bool with_step;
+  Share share;
   CodePart out;
   std::exception_ptr failure;
 };
+
+// What a function takes to compile, roughly: LLVM looks for long how a shuffle is best done.
+unsigned cost(const llvm::Function& f) {
+  constexpr unsigned of_shuffle = 6;
+  unsigned out = f.getInstructionCount();
+  for (const llvm::BasicBlock& block : f) {
+    for (const llvm::Instruction& i : block) {
+      out += llvm::isa<llvm::ShuffleVectorInst>(i) ? of_shuffle : 0;
+    }
+  }
+  return out;
+}
+
+// Leaves declarations of what belongs to other shares. Shares take about equally long to compile;
+// every thread comes to the same ones.
+void keep_share(const EmittedFunction& emitted, const Share& share) {
+  std::vector<unsigned> load(static_cast<size_t>(share.of), 0);
+  std::vector<std::pair<unsigned, llvm::Function*>> free;
+  std::vector<llvm::Function*> others;
+  for (const auto& [f, of] : emitted.common) {
+    if (of == EmittedFunction::any_share) {
+      free.emplace_back(cost(*f), f);
+      continue;
+    }
+    load[static_cast<size_t>(of)] += cost(*f);
+    if (of != share.number) others.push_back(f);
+  }
+  std::stable_sort(free.begin(), free.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  for (const auto& [cost, f] : free) {
+    const auto lightest = std::min_element(load.begin(), load.end());
+    *lightest += cost;
+    if (lightest - load.begin() != share.number) others.push_back(f);
+  }
+  for (llvm::Function* f : others) f->deleteBody();
+}
 
 void compile_part(Part& part, const ir::Module& module, const ir::Func& func,
                   const Options& options) try {
   const Target target = make_target(options.cpu, options.triple);
   llvm::LLVMContext context;
   const auto emit = [&] {
-    return emit_part(context, module, func, target, part.kernels, part.with_step);
+    EmittedFunction out = emit_function(context, module, func, target, part.share);
+    keep_share(out, part.share);
+    return out;
   };
-  const auto [code, scratch_bytes] = emit();
-  part.out.scratch_bytes = scratch_bytes;
+  const EmittedFunction emitted = emit();
+  llvm::Module* const code = emitted.module.get();
+  part.out.scratch_bytes = emitted.scratch_bytes;
   if (options.verify) {
     std::string message;
     llvm::raw_string_ostream stream(message);
@@ -72,12 +112,12 @@ void compile_part(Part& part, const ir::Module& module, const ir::Func& func,
 
 std::vector<CodePart> generate_code(const ir::Module& module, const ir::Func& func,
                                     const Options& options) {
-  std::vector<Part> parts;
-  const int compilers = std::min(ThreadTeam::available_cores(), 2);
-  for (auto& kernels : deal_kernels(func, compilers)) {
-    if (kernels.empty() && !parts.empty()) continue;
-    parts.push_back({std::move(kernels), parts.empty(), {}, {}});
-  }
+  const auto kernels = std::count_if(func.body.begin(), func.body.end(), [](const ir::Op& op) {
+    return op.kind == ir::OpKind::kernel;
+  });
+  const int compilers = kernels > 1 ? std::min(ThreadTeam::available_cores(), 2) : 1;
+  std::vector<Part> parts(static_cast<size_t>(compilers));
+  for (int i = 0; i < compilers; ++i) parts[static_cast<size_t>(i)].share = {i, compilers};
   std::vector<std::thread> others;
   for (size_t i = 1; i < parts.size(); ++i) {
     others.emplace_back([&, i] { compile_part(parts[i], module, func, options); });
