@@ -7,21 +7,16 @@
 
 #include <llvm/IR/Module.h>
 
+#include "compiler/llvm/kernel_set.h"
 #include "compiler/llvm/target.h"
 #include "ir/graph.h"
 
 namespace sinter::compiler {
 
-// A function may be compiled in shares, each from a module of its own.
-struct Share {
-  int number = 0, of = 1;
-};
-
 struct EmittedFunction {
-  static constexpr int any_share = -1;
   struct Common {
     llvm::Function* function;
-    int share;  // to which it belongs, or any_share
+    int share;  // to which it belongs, or Share::any
   };
 
   std::unique_ptr<llvm::Module> module;

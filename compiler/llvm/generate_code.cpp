@@ -60,7 +60,7 @@ void keep_share(const EmittedFunction& emitted, const Share& share) {
   std::vector<std::pair<unsigned, llvm::Function*>> free;
   std::vector<llvm::Function*> others;
   for (const auto& [f, of] : emitted.common) {
-    if (of == EmittedFunction::any_share) {
+    if (of == Share::any) {
       free.emplace_back(cost(*f), f);
       continue;
     }

@@ -1,0 +1,87 @@
+// The code of a function is compiled in shares, by a thread each: together they have every function
+// once, whichever share it falls to, and kernels that are alike have one body.
+#include <algorithm>
+#include <map>
+#include <sstream>
+#include <string>
+
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+#include "compiler/compile.h"
+#include "ir/text/text.h"
+#include "tests/unit/module_run.h"
+
+namespace sinter::compiler {
+
+namespace {
+
+// Three equal layers, one of another width and a head: kernels with twins and without, which use
+// the same tiles.
+constexpr const char* net = R"(global @w : f32[96, 96]
+global @v : f32[96, 96]
+global @u : f32[96, 96]
+global @wide : f32[160, 96]
+global @head : f32[10, 160]
+func @f(%x: f32[n, 96]) {
+  %a = contraction %x, @w {a = [1], b = [1]} : f32[n, 96]
+  %b = relu %a : f32[n, 96]
+  %c = contraction %b, @v {a = [1], b = [1]} : f32[n, 96]
+  %d = relu %c : f32[n, 96]
+  %e = contraction %d, @u {a = [1], b = [1]} : f32[n, 96]
+  %g = relu %e : f32[n, 96]
+  %h = contraction %g, @wide {a = [1], b = [1]} : f32[n, 160]
+  %i = relu %h : f32[n, 160]
+  %y = contraction %i, @head {a = [1], b = [1]} : f32[n, 10]
+  return %y
+}
+)";
+
+// How often each function is defined in LLVM's text.
+std::map<std::string, int> definitions(const std::string& llvm_ir) {
+  std::map<std::string, int> out;
+  std::istringstream lines(llvm_ir);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("define ")) continue;
+    const size_t at = line.find('@');
+    ++out[line.substr(at, line.find('(', at) - at)];
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("shares of code have every function once") {
+  const ir::Module module = ir::parse(net);
+  const auto code = compile(module, "f", {.max_batch = 64, .threads = 1, .keep_code_text = true});
+  const std::map<std::string, int> functions = definitions(code->llvm_ir());
+  int bodies = 0, kernels = 0, tiles = 0;
+  for (const auto& [name, count] : functions) {
+    INFO(name);
+    CHECK(count == 1);
+    bodies += name.find(".body") != std::string::npos ? 1 : 0;
+    kernels += name.find("@f.k") == 0 && name.find(".body") == std::string::npos ? 1 : 0;
+    tiles += name.find("@tile_") == 0 ? 1 : 0;
+  }
+  CHECK(functions.count("@f") == 1);
+  CHECK(kernels == 5);
+  CHECK(bodies < 3);
+  CHECK(bodies > 0);
+  CHECK(tiles > 0);
+}
+
+TEST_CASE("code in shares computes what the interpreter does") {
+  const ir::Module module = ir::parse(net);
+  for (int64_t n : {64, 7}) {
+    const Inputs inputs = inputs_for(module, n, static_cast<uint64_t>(n));
+    const Run want = interpret_as_recorded(module, inputs, n);
+    for (const std::string& cpu : processors()) {
+      INFO(fmt::format("n = {}, cpu {}", n, cpu));
+      const auto code = compile(module, "f", {.max_batch = 64, .threads = 1, .cpu = cpu});
+      const Run got = run_compiled(*code, module.funcs[0], module.globals, inputs, n);
+      CHECK(difference(got, want, 1e-5) == "");
+    }
+  }
+}
+
+}  // namespace sinter::compiler
