@@ -132,30 +132,23 @@ EmittedFunction emit_function(llvm::LLVMContext& context, const ir::Module& modu
   ProductParts parts(*out, target);
   FunctionContext shared{module, func, target, *out, parts, ir::definitions(func), {}, {}};
   for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
-  std::vector<const ir::Op*> kernels;
+  std::vector<const ir::Op*> by_batch, by_features;
   for (const ir::Op& op : func.body) {
     if (op.kind != ir::OpKind::kernel) continue;
-    kernels.push_back(&op);
+    (batch_in_lanes(op) ? by_batch : by_features).push_back(&op);
     TouchedValues touched = touched_values(func, shared.defs, shared.stored, op);
     touched.reads.merge(touched.writes);
     for (ir::ValueId v : touched.reads) ++shared.touched_by[v];
   }
   EmittedFunction emitted;
-  KernelSet set(shared, kernels, share);
-  for (const ir::Op* kernel : kernels) {
-    if (batch_in_lanes(*kernel)) {
-      BatchEmitter(shared, *kernel).emit();
-    } else {
-      emitted.scratch_bytes = std::max(emitted.scratch_bytes, set.emit_common(*kernel));
-    }
-  }
+  KernelSet set(shared, by_features, share);
+  for (const ir::Op* kernel : by_batch) BatchEmitter(shared, *kernel).emit();
+  set.emit_common();
   for (llvm::Function& f : *out) {
     if (!f.isDeclaration()) emitted.common.push_back({&f, set.share_of(f)});
   }
-  for (const ir::Op* kernel : kernels) {
-    if (batch_in_lanes(*kernel)) continue;
-    emitted.scratch_bytes = std::max(emitted.scratch_bytes, set.emit_own(*kernel));
-  }
+  set.emit_own();
+  emitted.scratch_bytes = set.scratch_bytes();
   emitted.common.push_back({emit_step(*out, func, target), Share::any});
 
   // Without these LLVM cuts 512-bit vectors in half.

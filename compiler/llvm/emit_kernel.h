@@ -22,6 +22,10 @@
 
 namespace sinter::compiler {
 
+// A buffer that is smaller stays in a near cache, in whatever order it is read, and from one step
+// to the next.
+inline constexpr int64_t least_far_bytes = int64_t{1} << 20;
+
 // What all kernels of a function share.
 struct FunctionContext {
   const ir::Module& module;
@@ -192,6 +196,7 @@ class KernelEmitter {
   void in_last_block(const std::function<void()>& body);
   void add_block(Value* begin);
   Value* sums_of_panel();
+  Value* row_of_sums(Value* sums, Value* row);
   std::pair<Value*, Value*> panel_ahead(Value* row);
   int64_t panel_row_bytes() const;
 

@@ -207,8 +207,7 @@ class Emitter {
 }  // namespace
 
 void emit_prefetch(IRBuilder<>& b, Value* first, int64_t bytes, bool written) {
-  constexpr int64_t line_bytes = 64;
-  for (int64_t line = 0; line < bytes; line += line_bytes) {
+  for (int64_t line = 0; line < bytes; line += cache_line) {
     Value* at = b.CreateConstGEP1_64(b.getInt8Ty(), first, static_cast<uint64_t>(line));
     b.CreateIntrinsic(llvm::Intrinsic::prefetch, {at->getType()},
                       {at, b.getInt32(written), b.getInt32(3), b.getInt32(1)});

@@ -15,6 +15,8 @@ namespace sinter::compiler {
 llvm::Type* element_type(llvm::LLVMContext& context, DType dtype);
 llvm::Type* memory_type(llvm::LLVMContext& context, DType dtype);
 
+inline constexpr int64_t cache_line = 64;  // bytes
+
 // Asks for the lines of `bytes` from `first` on, which will be read, or written as well.
 void emit_prefetch(llvm::IRBuilder<>& b, llvm::Value* first, int64_t bytes, bool written);
 

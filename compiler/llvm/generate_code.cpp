@@ -58,23 +58,21 @@ unsigned cost(const llvm::Function& f) {
 void keep_share(const EmittedFunction& emitted, const Share& share) {
   std::vector<unsigned> load(static_cast<size_t>(share.of), 0);
   std::vector<std::pair<unsigned, llvm::Function*>> free;
-  std::vector<llvm::Function*> others;
   for (const auto& [f, of] : emitted.common) {
     if (of == Share::any) {
       free.emplace_back(cost(*f), f);
       continue;
     }
     load[static_cast<size_t>(of)] += cost(*f);
-    if (of != share.number) others.push_back(f);
+    if (of != share.number) f->deleteBody();
   }
   std::stable_sort(free.begin(), free.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
   for (const auto& [cost, f] : free) {
     const auto lightest = std::min_element(load.begin(), load.end());
     *lightest += cost;
-    if (lightest - load.begin() != share.number) others.push_back(f);
+    if (lightest - load.begin() != share.number) f->deleteBody();
   }
-  for (llvm::Function* f : others) f->deleteBody();
 }
 
 void compile_part(Part& part, const ir::Module& module, const ir::Func& func,

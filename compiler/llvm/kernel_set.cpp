@@ -24,49 +24,56 @@ std::string twin_key(const ir::Func& func, const ir::Op& kernel) {
 KernelSet::KernelSet(const FunctionContext& context, const std::vector<const ir::Op*>& kernels,
                      const Share& share)
     : context_(context), share_(share) {
-  for (const ir::Op* kernel : kernels) ++group_of(*kernel).kernels;
+  for (const ir::Op* kernel : kernels) {
+    groups_[twin_key(context.func, *kernel)].kernels.push_back(kernel);
+  }
   int next = 0;
   for (auto& [key, group] : groups_) {
-    if (group.kernels > 1) group.share = next++ % share.of;
+    if (group.kernels.size() > 1) group.share = next++ % share.of;
   }
 }
 
-int64_t KernelSet::emit_common(const ir::Op& kernel) {
-  Group& group = group_of(kernel);
-  if (!group.bodies.empty()) return 0;
-  KernelEmitter emitter(context_, kernel);
-  if (group.kernels == 1) {
+void KernelSet::emit_common() {
+  for (auto& [key, group] : groups_) {
+    const ir::Op& first = *group.kernels[0];
+    if (group.kernels.size() > 1) {
+      group.bodies.push_back(emit_movable(first, group.first_places));
+      continue;
+    }
+    KernelEmitter emitter(context_, first);
     emitter.emit();
-  } else {
-    group.bodies.push_back(emitter.emit_movable(group.first_places));
+    scratch_bytes_ = std::max(scratch_bytes_, emitter.scratch_bytes());
   }
-  return emitter.scratch_bytes();
 }
 
-int64_t KernelSet::emit_own(const ir::Op& kernel) {
-  Group& group = group_of(kernel);
-  if (group.kernels == 1 || group.share != share_.number) return 0;
-  const std::string name = kernel_symbol(context_.func, kernel);
-  if (!group.first_called) {
-    call_with(group.first_places, group.bodies[0], name);
-    group.first_called = true;
-    return 0;
+void KernelSet::emit_own() {
+  for (auto& [key, group] : groups_) {
+    if (group.kernels.size() == 1 || group.share != share_.number) continue;
+    for (const ir::Op* kernel : group.kernels) {
+      KernelEmitter::Places places = group.first_places;
+      llvm::Function* body = group.bodies[0];
+      if (kernel != group.kernels[0]) body = among(group.bodies, emit_movable(*kernel, places));
+      call_with(places, body, kernel_symbol(context_.func, *kernel));
+    }
   }
+}
+
+llvm::Function* KernelSet::emit_movable(const ir::Op& kernel, KernelEmitter::Places& places) {
   KernelEmitter emitter(context_, kernel);
-  KernelEmitter::Places places;
   llvm::Function* body = emitter.emit_movable(places);
-  const auto equal =
-      std::find_if(group.bodies.begin(), group.bodies.end(), [&](llvm::Function* other) {
-        return llvm::FunctionComparator(other, body, &globals_).compare() == 0;
-      });
-  if (equal == group.bodies.end()) {
-    group.bodies.push_back(body);
-  } else {
+  scratch_bytes_ = std::max(scratch_bytes_, emitter.scratch_bytes());
+  return body;
+}
+
+// The body that equals this one, which then goes; or this one, as one more.
+llvm::Function* KernelSet::among(std::vector<llvm::Function*>& bodies, llvm::Function* body) {
+  for (llvm::Function* other : bodies) {
+    if (llvm::FunctionComparator(other, body, &globals_).compare() != 0) continue;
     body->eraseFromParent();
-    body = *equal;
+    return other;
   }
-  call_with(places, body, name);
-  return emitter.scratch_bytes();
+  bodies.push_back(body);
+  return body;
 }
 
 int KernelSet::share_of(const llvm::Function& f) const {
@@ -74,10 +81,6 @@ int KernelSet::share_of(const llvm::Function& f) const {
     if (!group.bodies.empty() && group.bodies[0] == &f) return group.share;
   }
   return Share::any;
-}
-
-KernelSet::Group& KernelSet::group_of(const ir::Op& kernel) {
-  return groups_[twin_key(context_.func, kernel)];
 }
 
 // The kernel itself: its body at its places.

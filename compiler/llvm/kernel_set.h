@@ -24,29 +24,34 @@ class KernelSet {
   KernelSet(const FunctionContext& context, const std::vector<const ir::Op*>& kernels,
             const Share& share);
 
-  // These return the bytes of scratch memory that the kernel needs. Common are kernels without
-  // twins, and the first body of each group, which tells how long the group takes to compile: the
-  // modules for all shares have them. The others are emitted for their own share only, afterwards.
-  int64_t emit_common(const ir::Op& kernel);
-  int64_t emit_own(const ir::Op& kernel);
+  // Emits kernels without twins, and the first body of each group, which tells how long the group
+  // takes to compile: the modules for all shares have them.
+  void emit_common();
+  // Then the kernels of the groups that belong to this share.
+  void emit_own();
+
+  // Bytes of its own that each thread needs for any kernel that has been emitted.
+  int64_t scratch_bytes() const { return scratch_bytes_; }
 
   // The share to which a function belongs: Share::any if it is not the first body of a group.
   int share_of(const llvm::Function& f) const;
 
  private:
   struct Group {
-    int kernels = 0, share = 0;
+    std::vector<const ir::Op*> kernels;
+    int share = 0;
     std::vector<llvm::Function*> bodies;
     KernelEmitter::Places first_places;
-    bool first_called = false;
   };
-  Group& group_of(const ir::Op& kernel);
+  llvm::Function* emit_movable(const ir::Op& kernel, KernelEmitter::Places& places);
+  llvm::Function* among(std::vector<llvm::Function*>& bodies, llvm::Function* body);
   void call_with(const KernelEmitter::Places& places, llvm::Function* body,
                  const std::string& name);
 
   const FunctionContext& context_;
   const Share share_;
   std::map<std::string, Group> groups_;
+  int64_t scratch_bytes_ = 0;
   llvm::GlobalNumberState globals_;
 };
 

@@ -49,20 +49,8 @@ TEST_CASE("a product of few rows is right, and the same for any number of thread
        {std::tuple{"f32", 1024, 264}, {"f32", 2048, 328}, {"f64", 512, 264}}) {
     const ir::Module module = ir::parse(layer(dtype, in, out));
     for (const auto& [max_batch, n] : {std::pair{16, 16}, {16, 1}, {9, 7}}) {
-      const Inputs inputs = inputs_for(module, n, static_cast<uint64_t>(n));
-      const Run want = interpret_as_recorded(module, inputs, n);
-      for (const std::string& cpu : processors()) {
-        INFO(fmt::format("{} {} -> {}, n = {}, cpu {}", dtype, in, out, n, cpu));
-        const auto run = [&](int threads) {
-          const auto code = compile(
-              module, "f",
-              {.max_batch = max_batch, .threads = threads, .oversubscribe = true, .cpu = cpu});
-          return run_compiled(*code, module.funcs[0], module.globals, inputs, n);
-        };
-        const Run one = run(1);
-        CHECK(difference(one, want, 1e-5) == "");
-        for (int threads : {2, 3}) CHECK(difference(run(threads), one, 0) == "");
-      }
+      INFO(fmt::format("{} {} -> {}", dtype, in, out));
+      CHECK(difference_on_threads(module, max_batch, n, {2, 3}) == "");
     }
   }
 }

@@ -150,6 +150,31 @@ Run interpret_as_recorded(Module module, const Inputs& in, int64_t n) {
   return out;
 }
 
+std::string difference_on_threads(const Module& module, int64_t max_batch, int64_t n,
+                                  std::initializer_list<int> threads) {
+  const Inputs inputs = inputs_for(module, n, static_cast<uint64_t>(n));
+  const Run want = interpret_as_recorded(module, inputs, n);
+  for (const std::string& cpu : processors()) {
+    const auto run = [&](int count) {
+      const auto code =
+          compile(module, module.funcs[0].name,
+                  {.max_batch = max_batch, .threads = count, .oversubscribe = true, .cpu = cpu});
+      return run_compiled(*code, module.funcs[0], module.globals, inputs, n);
+    };
+    const auto at = [&](int count, const std::string& what) {
+      return fmt::format("n = {}, {} threads, cpu \"{}\": {}", n, count, cpu, what);
+    };
+    const Run one = run(1);
+    std::string out = difference(one, want, 1e-5);
+    if (!out.empty()) return at(1, out);
+    for (int count : threads) {
+      out = difference(run(count), one, 0);
+      if (!out.empty()) return at(count, out);
+    }
+  }
+  return "";
+}
+
 std::vector<std::string> processors() {
   std::vector<std::string> out{""};
 #if defined(__x86_64__)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,11 @@ Run interpret_as_recorded(ir::Module module, const Inputs& in, int64_t n);
 // The first difference, in words; empty if there is none. `tolerance` is relative to the largest
 // element of each value, or to 1.
 std::string difference(const Run& got, const Run& want, double tolerance);
+
+// The same for the first function, recorded, with `n` rows: for each processor, of one thread from
+// the interpreter within 1e-5, then of so many threads from one exactly. Names where it is.
+std::string difference_on_threads(const ir::Module& module, int64_t max_batch, int64_t n,
+                                  std::initializer_list<int> threads);
 
 // This processor, as an empty name, and its smaller kin with shorter vectors.
 std::vector<std::string> processors();

@@ -74,20 +74,8 @@ TEST_CASE("a gradient shared by rows is that of one thread, for any number of ro
     REQUIRE(shared_by_rows(text, max_batch) == std::vector<std::string>{"w1"});
     const ir::Module module = ir::parse(text);
     for (int64_t n : {1, 9}) {
-      const Inputs inputs = inputs_for(module, n, static_cast<uint64_t>(n));
-      const Run want = interpret_as_recorded(module, inputs, n);
-      for (const std::string& cpu : processors()) {
-        INFO(fmt::format("{} -> {}, n = {}, cpu {}", in, width, n, cpu));
-        const auto run = [&](int threads) {
-          const auto code = compile(
-              module, "f",
-              {.max_batch = max_batch, .threads = threads, .oversubscribe = true, .cpu = cpu});
-          return run_compiled(*code, module.funcs[0], module.globals, inputs, n);
-        };
-        const Run one = run(1);
-        CHECK(difference(one, want, 1e-5) == "");
-        for (int threads : {2, 5}) CHECK(difference(run(threads), one, 0) == "");
-      }
+      INFO(fmt::format("{} -> {}", in, width));
+      CHECK(difference_on_threads(module, max_batch, n, {2, 5}) == "");
     }
   }
 }

@@ -21,7 +21,6 @@ constexpr int64_t most_rows_at_once = 64;
 // Products of a block. Rows of weights that the panels cut across are read in as many streams as
 // the block is deep: of few rows, less would not pay for taking up the sums.
 constexpr int64_t least_grouped_bytes = int64_t{1} << 20, bytes_of_group = int64_t{512} << 10;
-constexpr int64_t cache_line = 64;
 constexpr int64_t block_of_few = 256, block_of_streams = 64, block_of_many = 512;
 
 }  // namespace
@@ -125,14 +124,19 @@ void KernelEmitter::in_last_block(const std::function<void()>& body) {
 // Where the sums of the panel at hand begin: [row][vector].
 Value* KernelEmitter::sums_of_panel() {
   const int64_t width = int64_t{tile_vectors_} * lanes_;
-  const auto element = static_cast<int64_t>(dtype_size(factors_[0].dtype));
-  const int64_t bytes = most_rows() * width * element, panel = panel_bytes(tile_vectors_);
+  const int64_t bytes = most_rows() * panel_row_bytes(), panel = panel_bytes(tile_vectors_);
   const int64_t panels = blocks_outer_ ? (static_columns() + width - 1) / width : 1;
   scratch_bytes_ = std::max(scratch_bytes_, panel + panels * bytes);
   Value* at = builder_.CreateGEP(builder_.getInt8Ty(), scratch_, i64(panel));
   if (!blocks_outer_) return at;
   Value* number = builder_.CreateSub(builder_.CreateUDiv(tile_.column, i64(width)), first_panel_);
   return builder_.CreateGEP(builder_.getInt8Ty(), at, builder_.CreateMul(number, i64(bytes)));
+}
+
+// Of sums that lie [row][vector] for the vectors of the panel at hand, those of a row.
+Value* KernelEmitter::row_of_sums(Value* sums, Value* row) {
+  Value* offset = builder_.CreateMul(row, i64(int64_t{tile_.vectors} * lanes_));
+  return builder_.CreateGEP(element_type(llvm_context(), factors_[0].dtype), sums, offset);
 }
 
 // Adds the products of a block to the sums of all rows of the panel at hand.

@@ -16,8 +16,6 @@ using llvm::Value;
 namespace {
 
 constexpr int64_t few_rows = 16;
-// A smaller weight stays in a near cache from one step to the next.
-constexpr int64_t least_bytes = int64_t{1} << 20;
 // Bytes of a row in a block.
 constexpr int64_t block_bytes = 1024;
 
@@ -34,7 +32,7 @@ bool KernelEmitter::has_few_rows() const {
   return form_.domain[0].batch && most_rows() <= few_rows && depth_ > 0 &&
          depth_ % (block_bytes / element) == 0 && columns > 0 &&
          columns % (context_.target.accumulators() / DotTile::full_rows) == 0 && lanes >= 4 &&
-         depth_ * columns * element >= least_bytes;
+         depth_ * columns * element >= least_far_bytes;
 }
 
 // The sums of all rows of the panel at hand.
@@ -110,10 +108,9 @@ void KernelEmitter::sum_few_rows() {
         held_lanes.push_back(builder_.CreateAlignedLoad(vector, slot(row, i64(c)), whole));
       }
       Value* total = dot_lanes_to_columns(held_lanes);
-      Value* place = builder_.CreateAdd(builder_.CreateMul(row, i64(width)),
+      Value* place = builder_.CreateGEP(element, row_of_sums(sums, row),
                                         builder_.CreateSub(column, tile_.column));
-      builder_.CreateAlignedStore(total, builder_.CreateGEP(element, sums, place),
-                                  llvm::Align(static_cast<uint64_t>(element_bytes)));
+      builder_.CreateAlignedStore(total, place, llvm::Align(static_cast<uint64_t>(element_bytes)));
     });
   });
 }
@@ -122,10 +119,8 @@ void KernelEmitter::sum_few_rows() {
 void KernelEmitter::summed_rows(Value* begin, Value* end, Carried& carried,
                                 const std::function<void(int, Value*, Carried&)>& body) {
   Value* const sums = sums_of_panel();
-  llvm::Type* element = memory_type(llvm_context(), factors_[0].dtype);
   for_loop(begin, end, i64(1), carried, [&](Value* row, Carried& inner) {
-    Value* offset = builder_.CreateMul(row, i64(int64_t{tile_.vectors} * lanes_));
-    sums_ = builder_.CreateGEP(element, sums, offset);
+    sums_ = row_of_sums(sums, row);
     body(1, row, inner);
   });
 }

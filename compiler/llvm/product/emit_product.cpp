@@ -94,8 +94,7 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
                                    const std::function<void(int, Value*, Carried&)>& body) {
   const Access& a = factors_[1 - packed_side_];
   const int64_t panel = panel_bytes(tile_vectors_);
-  const int64_t sums =
-      int64_t{tile_rows_} * tile_vectors_ * lanes_ * static_cast<int64_t>(dtype_size(a.dtype));
+  const int64_t sums = tile_rows_ * panel_row_bytes();
   scratch_bytes_ = row_sweep_ ? scratch_bytes_ + sums : std::max(scratch_bytes_, panel + sums);
 
   llvm::Function* function = builder_.GetInsertBlock()->getParent();
@@ -138,8 +137,7 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
   Value* first = builder_.CreateGEP(element, a.base, row_offset(a, row));
   const auto stride = [&](Value* s) { return s ? s : i64(0); };
   if (depth_block_ > 0) {
-    Value* offset = builder_.CreateMul(row, i64(int64_t{tile_.vectors} * lanes_));
-    sums_ = builder_.CreateGEP(element, sums_of_panel(), offset);
+    sums_ = row_of_sums(sums_of_panel(), row);
   } else {
     sums_ = sums_at_ ? sums_at_ : builder_.CreateGEP(builder_.getInt8Ty(), scratch_, i64(panel));
   }
@@ -156,8 +154,7 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
   scopes_.emplace_back();
   if (body)
     for_loop(i64(0), rows, i64(1), inside, [&](Value* r, Carried& of_row) {
-      Value* at = builder_.CreateMul(r, i64(int64_t{tile_.vectors} * lanes_));
-      sums_ = builder_.CreateGEP(element_type(llvm_context(), a.dtype), all_sums, at);
+      sums_ = row_of_sums(all_sums, r);
       body(1, builder_.CreateAdd(row, r), of_row);
     });
   scopes_.pop_back();

@@ -14,8 +14,6 @@ namespace {
 
 // With more terms the products take longer than the memory.
 constexpr int64_t most_depth = 32;
-// Smaller results stay in a near cache, where their order does not matter.
-constexpr int64_t least_bytes = int64_t{1} << 20;
 
 }  // namespace
 
@@ -29,7 +27,7 @@ bool KernelEmitter::sweeps_rows() const {
   const int64_t elements = form_.domain[0].at(max_batch) * form_.domain[1].at(max_batch);
   const auto element = static_cast<int64_t>(dtype_size(factors_[0].dtype));
   return static_columns() > 0 && depth_dims_[0].at(max_batch) <= most_depth &&
-         elements * element >= least_bytes &&
+         elements * element >= least_far_bytes &&
          std::all_of(std::begin(factors_), std::end(factors_), [&](const Access& f) {
            const Value* stride = f.strides[static_cast<size_t>(form_.columns_axis())];
            return !stride || (unit_stride(f, form_.columns_axis()) && !varies_by_row(f));

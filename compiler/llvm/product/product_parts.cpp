@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -115,6 +116,20 @@ class PartEmitter {
   llvm::Align whole_vector;
 };
 
+// Lines at equal distances, by a pointer to every third: a processor adds a register to an address,
+// or twice that register.
+struct Lines {
+  static constexpr int of_pointer = 3;
+  Value *stride, *two;
+
+  Lines(PartEmitter& e, Value* stride) : stride(stride), two(e.b.CreateAdd(stride, stride)) {}
+  // The i-th line, from the pointer to it or to one before.
+  Value* at(PartEmitter& e, Value* pointer, int i) const {
+    const int behind = i % of_pointer;
+    return behind == 0 ? pointer : e.b.CreateGEP(e.element, pointer, behind == 1 ? stride : two);
+  }
+};
+
 // ---- Tiles -------------------------------------------------------------------------------------
 
 void emit_tile(PartEmitter& e, const ProductTile& tile, const Target& target) {
@@ -128,11 +143,11 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, const Target& target) {
     return b.CreateGEP(e.element, a, b.CreateMul(row_stride, e.i64(r)));
   };
 
-  // Pointers that go along the depth: to the panel, and to every third row, as a processor adds a
-  // register to an address, or twice that register. Rows side by side need one pointer for all.
+  // Pointers that go along the depth: to the panel, and to rows. Rows side by side need one for
+  // all.
   const bool side_by_side = tile.row_stride == 1;
-  const int rows_of_pointer = side_by_side ? tile.rows : 3;
-  Value* two_rows = b.CreateAdd(row_stride, row_stride);
+  const int rows_of_pointer = side_by_side ? tile.rows : Lines::of_pointer;
+  const Lines row_lines(e, row_stride);
   Values pointers{panel};
   // Where a factor may be one element of a register, every row has a pointer that stays and only an
   // offset goes along: LLVM would load from a pointer that moves into all lanes of a vector at once
@@ -155,11 +170,8 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, const Target& target) {
   const auto in_all_lanes = [&](int ahead, Value* along, int r, const Values& carried) {
     Value* first = carried[static_cast<size_t>(1 + r / rows_of_pointer)];
     if (ahead > 0) first = b.CreateGEP(e.element, first, along);
-    const int behind = r % rows_of_pointer;
-    Value* where = side_by_side ? b.CreateGEP(e.element, first, e.i64(behind))
-                   : behind == 0
-                       ? first
-                       : b.CreateGEP(e.element, first, behind == 1 ? row_stride : two_rows);
+    Value* where =
+        side_by_side ? b.CreateGEP(e.element, first, e.i64(r)) : row_lines.at(e, first, r);
     return b.CreateVectorSplat(static_cast<unsigned>(tile.lanes), b.CreateLoad(e.element, where));
   };
   // The same as an element of a register; `loaded` holds the vector of rows at hand.
@@ -186,7 +198,7 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, const Target& target) {
     }
     if (tile.fetches > 0) {
       Value* lines = b.CreateMul(e.argument(7), e.i64(ahead));
-      emit_prefetch(b, b.CreateGEP(e.element, carried[ahead_at], lines), tile.fetches * int64_t{64},
+      emit_prefetch(b, b.CreateGEP(e.element, carried[ahead_at], lines), tile.fetches * cache_line,
                     false);
     }
     Value *along = b.CreateMul(e.i64(ahead), depth_stride), *loaded = nullptr;
@@ -249,22 +261,18 @@ void emit_tile(PartEmitter& e, const ProductTile& tile, const Target& target) {
 
 void emit_dots(PartEmitter& e, const DotTile& tile, bool fused) {
   llvm::IRBuilder<>& b = e.b;
-  Value *row_stride = e.argument(1), *column_stride = e.argument(3);
-  // A pointer to every third line, as in emit_tile.
-  constexpr int lines_of_pointer = 3;
-  const auto strides = [&](Value* stride) { return Values{stride, b.CreateAdd(stride, stride)}; };
-  const Values by_row = strides(row_stride), by_column = strides(column_stride);
-  const auto pointers = [&](Value* first, Value* stride, int lines, Values& out) {
+  const Lines rows(e, e.argument(1)), columns(e, e.argument(3));
+  const auto pointers = [&](Value* first, const Lines& lines, int count, Values& out) {
     const size_t at = out.size();
-    for (int i = 0; i < lines; i += lines_of_pointer) {
-      out.push_back(b.CreateGEP(e.element, first, b.CreateMul(stride, e.i64(i))));
+    for (int i = 0; i < count; i += Lines::of_pointer) {
+      out.push_back(b.CreateGEP(e.element, first, b.CreateMul(lines.stride, e.i64(i))));
     }
     return at;
   };
   Values carried;
-  const size_t a_at = pointers(e.argument(0), row_stride, tile.rows, carried);
-  const size_t b_at = pointers(e.argument(2), column_stride, tile.columns, carried);
-  const size_t ahead_at = pointers(e.argument(6), column_stride, tile.fetches, carried);
+  const size_t a_at = pointers(e.argument(0), rows, tile.rows, carried);
+  const size_t b_at = pointers(e.argument(2), columns, tile.columns, carried);
+  const size_t ahead_at = pointers(e.argument(6), columns, tile.fetches, carried);
   const size_t sums_at = carried.size();
   const auto place = [&](int i) { return b.CreateGEP(e.vector, e.argument(5), e.i64(i)); };
   const int sums = tile.rows * tile.columns;
@@ -272,20 +280,17 @@ void emit_dots(PartEmitter& e, const DotTile& tile, bool fused) {
     carried.push_back(b.CreateAlignedLoad(e.vector, place(i), e.whole_vector));
   }
   e.loop(e.i64(0), 1, e.argument(4), true, carried, [&](Value*, Values& inside) {
-    const auto line = [&](size_t at, const Values& stride, int i) -> Value* {
-      Value* first = inside[at + static_cast<size_t>(i / lines_of_pointer)];
-      const int behind = i % lines_of_pointer;
-      return behind == 0 ? first
-                         : b.CreateGEP(e.element, first, stride[static_cast<size_t>(behind - 1)]);
+    const auto line = [&](size_t at, const Lines& lines, int i) {
+      return lines.at(e, inside[at + static_cast<size_t>(i / Lines::of_pointer)], i);
     };
-    Values rows;
-    for (int r = 0; r < tile.rows; ++r) rows.push_back(e.load(line(a_at, by_row, r), nullptr));
+    Values factors;
+    for (int r = 0; r < tile.rows; ++r) factors.push_back(e.load(line(a_at, rows, r), nullptr));
     for (int c = 0; c < tile.columns; ++c) {
-      Value* column = e.load(line(b_at, by_column, c), nullptr);
-      if (c < tile.fetches) emit_prefetch(b, line(ahead_at, by_column, c), 1, false);
+      Value* column = e.load(line(b_at, columns, c), nullptr);
+      if (c < tile.fetches) emit_prefetch(b, line(ahead_at, columns, c), 1, false);
       for (int r = 0; r < tile.rows; ++r) {
         Value*& sum = inside[sums_at + static_cast<size_t>(r * tile.columns + c)];
-        sum = emit_fma(b, fused, rows[static_cast<size_t>(r)], column, sum);
+        sum = emit_fma(b, fused, factors[static_cast<size_t>(r)], column, sum);
       }
     }
     for (size_t i = 0; i < sums_at; ++i) {
@@ -403,6 +408,11 @@ void emit_pack_across(PartEmitter& e, const PanelPacker& packer, bool cheap_mask
   b.CreateRetVoid();
 }
 
+// What all parts take: pointers and words.
+std::pair<llvm::Type*, llvm::Type*> argument_types(llvm::LLVMContext& context) {
+  return {llvm::PointerType::getUnqual(context), llvm::Type::getInt64Ty(context)};
+}
+
 }  // namespace
 
 llvm::Function* ProductParts::get(const ProductTile& tile) {
@@ -417,8 +427,7 @@ llvm::Function* ProductParts::get(const ProductTile& tile) {
   if (tile.depth_split > 1) name += fmt::format("_split{}", tile.depth_split);
   if (tile.adds) name += "_adds";
   if (tile.fetches > 0) name += fmt::format("_ahead{}", tile.fetches);
-  llvm::Type *pointer = llvm::PointerType::getUnqual(out_.getContext()),
-             *word = llvm::Type::getInt64Ty(out_.getContext());
+  const auto [pointer, word] = argument_types(out_.getContext());
   std::vector<llvm::Type*> arguments{pointer, word, word, pointer, word, pointer};
   if (tile.fetches > 0) arguments.insert(arguments.end(), {pointer, word});
   PartEmitter e(out_, name, arguments, tile.dtype, tile.lanes);
@@ -429,8 +438,7 @@ llvm::Function* ProductParts::get(const ProductTile& tile) {
 llvm::Function* ProductParts::get(const DotTile& tile) {
   llvm::Function*& function = dots_[tile];
   if (function) return function;
-  llvm::Type *pointer = llvm::PointerType::getUnqual(out_.getContext()),
-             *word = llvm::Type::getInt64Ty(out_.getContext());
+  const auto [pointer, word] = argument_types(out_.getContext());
   PartEmitter e(out_,
                 fmt::format("dots_{}x{}x{}_{}_ahead{}", tile.rows, tile.columns, tile.lanes,
                             dtype_name(tile.dtype), tile.fetches),
@@ -447,8 +455,7 @@ llvm::Function* ProductParts::get(const PanelPacker& packer) {
   if (!packer.across) name += fmt::format("_{}", packer.vectors);
   if (packer.columns != PanelPacker::any_count) name += fmt::format("_of_{}", packer.columns);
   if (packer.fetches_next) name += "_ahead";
-  llvm::Type *pointer = llvm::PointerType::getUnqual(out_.getContext()),
-             *word = llvm::Type::getInt64Ty(out_.getContext());
+  const auto [pointer, word] = argument_types(out_.getContext());
   PartEmitter e(out_, name, {pointer, word, word, word, pointer, word}, packer.dtype, packer.lanes);
   if (packer.across) {
     emit_pack_across(e, packer, target_.vector_bytes >= 32);
