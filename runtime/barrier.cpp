@@ -10,6 +10,7 @@
 #include <sinter/thread_team.h>
 
 #include "runtime/spin.h"
+#include "runtime/work_chunks.h"
 
 namespace {
 
@@ -26,7 +27,8 @@ struct Slot {
 }  // namespace
 
 struct sinter_barrier {
-  explicit sinter_barrier(int count) : participants(count), slots(static_cast<size_t>(count)) {
+  explicit sinter_barrier(int count)
+      : participants(count), slots(static_cast<size_t>(count)), chunks(count) {
     while ((1 << rounds) < participants) ++rounds;
     spins = participants <= sinter::ThreadTeam::available_cores() ? sinter::detail::spins_alone
                                                                   : sinter::detail::spins_shared;
@@ -36,6 +38,7 @@ struct sinter_barrier {
   int rounds = 0;
   int spins = 0;
   std::vector<Slot> slots;
+  sinter::detail::WorkChunks chunks;
 };
 
 extern "C" void sinter_barrier_wait(sinter_barrier* barrier, int32_t tid) {
@@ -52,6 +55,11 @@ extern "C" void sinter_barrier_wait(sinter_barrier* barrier, int32_t tid) {
       return static_cast<int32_t>(own.arrived[slot].load(std::memory_order_acquire) - epoch) >= 0;
     });
   }
+}
+
+extern "C" int64_t sinter_next_chunk(sinter_barrier* barrier, int32_t tid, int32_t per_thread,
+                                     int64_t previous) {
+  return barrier->chunks.next(tid, per_thread, previous);
 }
 
 namespace sinter {

@@ -7,6 +7,8 @@
 #include <llvm/IR/IntrinsicsAArch64.h>
 #include <llvm/IR/IntrinsicsX86.h>
 
+#include <sinter/abi.h>
+
 #include "compiler/llvm/batch/emit_batch.h"
 #include "compiler/llvm/emit_kernel.h"
 #include "ir/op.h"
@@ -94,21 +96,31 @@ llvm::Function* emit_step(llvm::Module& out, const ir::Func& func, const Target&
       "sinter_barrier_wait", llvm::FunctionType::get(b.getVoidTy(), {pointer, half}, false));
   Value* first = b.CreateICmpEQ(tid, b.getInt32(0));
   Value* several = b.CreateICmpSGT(threads, b.getInt32(1));
+  Value* shared = b.CreateSelect(several, barrier, llvm::ConstantPointerNull::get(b.getPtrTy()));
+  const auto pass = [&] { if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); }); };
+  int in_chunks = 0;  // kernels since the last barrier
   for (const ir::Op& op : func.body) {
     if (op.kind == ir::OpKind::barrier) {
-      if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); });
+      pass();
+      in_chunks = 0;
     } else if (op.kind == ir::OpKind::kernel) {
       const auto kernel = out.getOrInsertFunction(kernel_symbol(func, op), kernel_type(context));
       const auto run = [&] {
-        b.CreateCall(kernel, {buffers, arena, scratch, n, tid64, threads64});
+        b.CreateCall(kernel, {buffers, arena, scratch, n, tid64, threads64, shared});
       };
       if (op.attrs.flag("parallel") && batch_in_lanes(op)) {
         run();
-        if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); });
+        pass();
+        in_chunks = 0;
         const auto tail = out.getOrInsertFunction(tail_symbol(func, op), kernel_type(context));
-        if_true(b, first,
-                [&] { b.CreateCall(tail, {buffers, arena, scratch, n, tid64, threads64}); });
+        if_true(b, first, [&] {
+          b.CreateCall(tail, {buffers, arena, scratch, n, tid64, threads64, shared});
+        });
       } else if (op.attrs.flag("parallel")) {
+        if (op.attrs.flag("in_chunks") && ++in_chunks > sinter_open_works) {
+          pass();
+          in_chunks = 1;
+        }
         run();
       } else {
         if_true(b, first, run);

@@ -37,7 +37,7 @@ llvm::FunctionType* kernel_type(llvm::LLVMContext& context) {
   llvm::Type *pointer = llvm::PointerType::getUnqual(context),
              *word = llvm::Type::getInt64Ty(context);
   return llvm::FunctionType::get(llvm::Type::getVoidTy(context),
-                                 {pointer, pointer, pointer, word, word, word}, false);
+                                 {pointer, pointer, pointer, word, word, word, pointer}, false);
 }
 
 llvm::FunctionType* movable_kernel_type(llvm::LLVMContext& context) {
@@ -75,9 +75,10 @@ llvm::Function* KernelEmitter::emit_as(llvm::FunctionType* type, const std::stri
   arena_ = function->getArg(1);
   scratch_ = function->getArg(2);
   n_ = function->getArg(3);
-  tid_ = function->getArg(4);
+  tid_ = share_ = function->getArg(4);
   threads_ = function->getArg(5);
-  if (function->arg_size() > 6) table_ = function->getArg(6);
+  barrier_ = function->getArg(6);
+  if (function->arg_size() > 7) table_ = function->getArg(7);
   BasicBlock* entry = BasicBlock::Create(llvm_context(), "entry", function);
   BasicBlock* start = BasicBlock::Create(llvm_context(), "start", function);
   entry_.SetInsertPoint(entry);
@@ -174,6 +175,7 @@ void KernelEmitter::choose_tile() {
   if (few_rows_) packed_depth_ = 0;  // nothing is packed
   apart_ = product_apart();
   choose_depth_blocks();
+  choose_chunks();
 }
 
 Value* KernelEmitter::for_loop(Value* begin, Value* end, Value* step, Carried& carried,
@@ -259,13 +261,13 @@ void KernelEmitter::if_then(Value* condition, const std::function<void()>& body)
   builder_.SetInsertPoint(after);
 }
 
-// This thread's part of `units`, in order of threads; everything when one thread runs the kernel.
+// The part of `units` of the share at hand; everything when one thread runs the kernel.
 std::pair<Value*, Value*> KernelEmitter::shard(Value* units) {
   if (!kernel_.attrs.flag("parallel")) return {i64(0), units};
   const auto cut = [&](Value* t) {
     return builder_.CreateUDiv(builder_.CreateMul(units, t), threads_);
   };
-  return {cut(tid_), cut(builder_.CreateAdd(tid_, i64(1)))};
+  return {cut(share_), cut(builder_.CreateAdd(share_, i64(1)))};
 }
 
 // Full tiles, then what is left: exactly, if it is known, else by twos and ones. Every row is
@@ -447,20 +449,23 @@ void KernelEmitter::wide_row(Value* row) {
 }
 
 void KernelEmitter::emit_panels_outer() {
-  if (blocks_outer_) {
-    for_early_blocks([&](Value* begin) {
-      for_panels([&](Value* column, int vectors, Value* mask) {
-        tile_ = {.rows = 1, .vectors = vectors, .row = i64(0), .column = column, .mask = mask};
-        add_block(begin);
+  for_chunks([&] {
+    if (blocks_outer_) {
+      for_early_blocks([&](Value* begin) {
+        for_panels([&](Value* column, int vectors, Value* mask) {
+          tile_ = {.rows = 1, .vectors = vectors, .row = i64(0), .column = column, .mask = mask};
+          add_block(begin);
+        });
       });
+    }
+    for_row_groups([&] {
+      for_panels([&](Value* column, int vectors, Value* mask) { panel(column, vectors, mask); });
     });
-  }
-  for_row_groups([&] {
-    for_panels([&](Value* column, int vectors, Value* mask) { panel(column, vectors, mask); });
   });
 }
 
-// The panels of this thread; the last one may be narrower, or have lanes that do not exist.
+// The panels of this thread, or of the chunk at hand; the last one may be narrower, or have lanes
+// that do not exist.
 void KernelEmitter::for_panels(
     const std::function<void(Value* column, int vectors, Value* mask)>& body) {
   const int64_t width = static_cast<int64_t>(tile_vectors_) * lanes_;
@@ -468,22 +473,26 @@ void KernelEmitter::for_panels(
   // Where threads share rows each of them goes through all columns.
   const bool shares_columns =
       kernel_.attrs.flag("parallel") && parts_ == 1 && !row_sweep_ && !by_rows_;
-  const auto [begin, end] =
-      shares_columns ? shard(units) : std::pair<Value*, Value*>{i64(0), units};
+  auto [begin, end] = shares_columns ? shard(units) : std::pair<Value*, Value*>{i64(0), units};
+  std::tie(begin, end) = of_chunk(begin, end, panel_chunk_, panel_chunks_);
   first_panel_ = begin;
   Value* last = builder_.CreateMul(end, i64(width));
   Carried none;
   for_loop(builder_.CreateMul(begin, i64(width)), last, i64(width), none,
-           [&](Value* column, Carried&) {
+           [&, last](Value* column, Carried&) {
              fetch_columns(column, last);
              body(column, tile_vectors_, nullptr);
            });
-  // The last thread takes what is left of the columns.
+  // What is left of the columns belongs to the last thread, and to the last chunk.
   const int64_t columns = static_columns();
   Value* left = builder_.CreateMul(units, i64(width));
   Value* mine = builder_.getTrue();
   if (shares_columns) {
-    mine = builder_.CreateICmpEQ(builder_.CreateAdd(tid_, i64(1)), threads_);
+    mine = builder_.CreateICmpEQ(builder_.CreateAdd(share_, i64(1)), threads_);
+  }
+  if (panel_chunk_) {
+    Value* next = builder_.CreateAdd(panel_chunk_, size_of_chunk(panel_chunks_));
+    mine = builder_.CreateAnd(mine, builder_.CreateICmpEQ(next, i64(panel_chunks_)));
   }
   if (columns >= 0) {
     const int64_t rest = columns % width;
@@ -512,7 +521,7 @@ void KernelEmitter::panel(Value* column, int vectors, Value* mask) {
       sum_few_rows();
     } else if (!deep_in_parts()) {
       hoist_operands();
-      pack_panel();
+      pack_panel_of_chunk();
     }
     for_parts([&] {
       if (deep_in_parts()) {
@@ -534,9 +543,10 @@ void KernelEmitter::rows_of_panel() {
     sums.push_back(&k);
     for (int c = 0; c < vectors; ++c) totals.push_back(start_reduction(k, true)[0]);
   }
-  const auto [first, last] = group_rows_.first        ? group_rows_
-                             : parts_ > 1 || by_rows_ ? shard_rows()
-                                                      : std::pair<Value*, Value*>{i64(0), rows_};
+  auto [first, last] = group_rows_.first        ? group_rows_
+                       : parts_ > 1 || by_rows_ ? shard_rows()
+                                                : std::pair<Value*, Value*>{i64(0), rows_};
+  if (row_chunk_ && !group_rows_.first) std::tie(first, last) = rows_of_chunk(first, last);
   row_blocks(first, last, totals, [&](int rows, Value* row, Carried& carried) {
     tile_.rows = rows;
     tile_.row = row;

@@ -43,7 +43,7 @@ struct FunctionContext {
 
 // Name of the function that a kernel becomes, such as `train_step.k3_contraction_update`.
 std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel);
-// void kernel(ptr buffers, ptr arena, ptr scratch, i64 n, i64 tid, i64 threads)
+// void kernel(ptr buffers, ptr arena, ptr scratch, i64 n, i64 tid, i64 threads, ptr barrier)
 llvm::FunctionType* kernel_type(llvm::LLVMContext& context);
 // The same and a table of places behind it.
 llvm::FunctionType* movable_kernel_type(llvm::LLVMContext& context);
@@ -214,6 +214,16 @@ class KernelEmitter {
   Value* load_packed(Value* k, int c);
   void pack_panel();
 
+  // Its chunks, which threads take from each other (emit_chunks.cpp).
+  void choose_chunks();
+  void for_chunks(const std::function<void()>& body);
+  Value* size_of_chunk(int64_t parts);
+  std::pair<Value*, Value*> of_chunk(Value* begin, Value* end, Value* part, int64_t parts);
+  std::pair<Value*, Value*> rows_of_chunk(Value* begin, Value* end);
+  void pack_panel_of_chunk();
+  // Whether chunks of panels follow each other within one of rows, not the other way round.
+  bool panels_inside() const { return rows_of_group_ > 0; }
+
   // Small pieces of IR.
   Value* i64(int64_t v) { return builder_.getInt64(static_cast<uint64_t>(v)); }
   // Emitted in the entry block, so that they are at hand everywhere.
@@ -231,7 +241,7 @@ class KernelEmitter {
   llvm::IRBuilder<> builder_;
   llvm::IRBuilder<> entry_;  // base pointers and extents
   Value *buffers_ = nullptr, *arena_ = nullptr, *scratch_ = nullptr, *n_ = nullptr, *tid_ = nullptr,
-        *threads_ = nullptr;
+        *threads_ = nullptr, *barrier_ = nullptr;
   Value *rows_ = nullptr, *columns_ = nullptr;  // extent of the domain
 
   int lanes_ = 1;           // elements of a vector
@@ -244,6 +254,12 @@ class KernelEmitter {
   bool by_rows_ = false;   // threads share the rows, and each goes through all columns
   int64_t parts_ = 1;      // of the batch, of which a thread takes whole ones
   Value* part_ = nullptr;  // at hand, where each has its own sums
+
+  int64_t panel_chunks_ = 1, row_chunks_ = 1;  // of a thread's share; their product is its chunks
+  Value* share_ = nullptr;  // number of the share at hand, that of this thread or of its partner
+  Value *panel_chunk_ = nullptr, *row_chunk_ = nullptr;  // of it, at hand
+  Value* whole_share_ = nullptr;                         // whether it is at hand as one chunk
+  Value* packed_column_ = nullptr;                       // of the panel that is packed, in memory
 
   // How the contraction runs.
   Access factors_[2];

@@ -170,8 +170,8 @@ class NativeExecutable final : public Executable {
     sinter_call call{};
     void run(int tid, int threads) const {
       const DenormalsAreZero mode;
-      entry(call.buffers, call.arena, call.scratch + tid * call.scratch_bytes, call.n, tid,
-            threads);
+      entry(call.buffers, call.arena, call.scratch + tid * call.scratch_bytes, call.n, tid, threads,
+            threads > 1 ? call.barrier : nullptr);
     }
   };
 
@@ -238,8 +238,12 @@ class NativeExecutable final : public Executable {
     show_symbols(*jit_, options.perf_map);
     llvm::orc::JITDylib& library = jit_->getMainJITDylib();
     llvm::orc::SymbolMap symbols;
-    symbols[jit_->mangleAndIntern("sinter_barrier_wait")] = {
-        llvm::orc::ExecutorAddr::fromPtr(&sinter_barrier_wait), llvm::JITSymbolFlags::Exported};
+    const auto show = [&](const char* name, auto* function) {
+      symbols[jit_->mangleAndIntern(name)] = {llvm::orc::ExecutorAddr::fromPtr(function),
+                                              llvm::JITSymbolFlags::Exported};
+    };
+    show("sinter_barrier_wait", &sinter_barrier_wait);
+    show("sinter_next_chunk", &sinter_next_chunk);
     check(library.define(llvm::orc::absoluteSymbols(std::move(symbols))), "defining symbols");
     // libm, for f64 transcendentals.
     library.addGenerator(check(llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(

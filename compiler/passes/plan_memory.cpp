@@ -30,8 +30,9 @@ namespace {
 
 constexpr int64_t cache_line = 64, alignment = cache_line;
 // A step that is expected to take less is quicker on one thread than on two with barriers; a kernel
-// below the second number is not worth cutting up.
-constexpr double parallel_step_us = 10, parallel_kernel_us = 0.2;
+// below the second number is not worth cutting up. From the third on it has chunks that are worth
+// taking from another thread, whose caches they may be in.
+constexpr double parallel_step_us = 10, parallel_kernel_us = 0.2, chunked_kernel_us = 40;
 
 int64_t aligned(int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
@@ -55,7 +56,12 @@ class Planner {
 
  private:
   void choose_threads() {
-    std::vector<std::pair<Op*, double>> kernels;
+    struct Expected {
+      Op* op;
+      double us;
+      bool by_products;
+    };
+    std::vector<Expected> kernels;
     double total = 0;
     const int64_t parts = parts_of_batch();
     for (Op& op : func_.body) {
@@ -68,12 +74,14 @@ class Planner {
       }
       const double us = cost.serial ? 0 : cost.us;
       total += us;
-      kernels.emplace_back(&op, us);
+      kernels.push_back({&op, us, cost.bound == "multiply-adds"});
       op.attrs.set("parts", parts > 1 && takes_parts(op) ? parts : 1);
     }
-    for (auto& [op, us] : kernels) {
+    for (const auto& [op, us, by_products] : kernels) {
       const bool worth_it = us >= parallel_kernel_us || op->attrs.integer("parts") > 1;
-      op->attrs.set("parallel", total >= parallel_step_us && worth_it);
+      const bool parallel = total >= parallel_step_us && worth_it;
+      op->attrs.set("parallel", parallel);
+      if (parallel && by_products && us >= chunked_kernel_us) op->attrs.set("in_chunks", true);
     }
     choose_thread_shares(module_, func_, max_batch_);
   }

@@ -52,6 +52,7 @@ const OpDef op_kernel = {
               {"lanes", AttrKind::text, std::string("features")},
               {"parallel", AttrKind::flag, false},
               {"by_rows", AttrKind::flag, false},
+              {"in_chunks", AttrKind::flag, false},
               {"parts", AttrKind::integer, int64_t{1}},
               {"chunk", AttrKind::integer, int64_t{0}},
               {"partials", AttrKind::integer, int64_t{0}}},

@@ -7,8 +7,12 @@
 
 #include <fmt/format.h>
 
+#include <sinter/tensor.h>
+#include <sinter/thread_team.h>
+
 #include "compiler/pipeline.h"
 #include "ir/interpret.h"
+#include "runtime/float_mode.h"
 
 namespace sinter::compiler {
 
@@ -119,8 +123,12 @@ std::string difference(const Run& got, const Run& want, double tolerance) {
   return out.empty() ? out : "globals: " + out;
 }
 
-Run run_compiled(Executable& executable, const Func& func, const std::vector<Global>& globals,
-                 const Inputs& in, int64_t n) {
+namespace {
+
+// What `run` makes of buffers with these inputs.
+template <class OnBuffers>
+Run run_on_buffers(const Func& func, const std::vector<Global>& globals, const Inputs& in,
+                   int64_t n, OnBuffers&& run) {
   std::vector<std::vector<unsigned char>> memory;
   for (const Array<double>& a : in.args) memory.push_back(memory_of(a));
   for (const Array<double>& a : in.globals) memory.push_back(memory_of(a));
@@ -129,7 +137,7 @@ Run run_compiled(Executable& executable, const Func& func, const std::vector<Glo
   }
   std::vector<void*> buffers;
   for (auto& m : memory) buffers.push_back(m.data());
-  executable.run(buffers.data(), n);
+  run(buffers.data());
   Run out;
   for (size_t i = 0; i < globals.size(); ++i) {
     out.globals.push_back(array_of(globals[i].type, n, memory[func.args.size() + i]));
@@ -139,6 +147,36 @@ Run run_compiled(Executable& executable, const Func& func, const std::vector<Glo
         array_of(func.type(func.results[i]), n, memory[func.args.size() + globals.size() + i]));
   }
   return out;
+}
+
+}  // namespace
+
+Run run_compiled(Executable& executable, const Func& func, const std::vector<Global>& globals,
+                 const Inputs& in, int64_t n) {
+  return run_on_buffers(func, globals, in, n,
+                        [&](void* const* buffers) { executable.run(buffers, n); });
+}
+
+Run run_one_after_the_other(const Executable& executable, const Func& func,
+                            const std::vector<Global>& globals, const Inputs& in, int64_t n,
+                            int threads) {
+  const Func& planned = *executable.module().find(func.name);
+  const std::vector<CompiledKernel> kernels = executable.kernels();
+  Tensor arena = zeros({planned.arena_bytes / 8 + 1}, DType::f64);
+  const Barrier barrier(threads);
+  const DenormalsAreZero mode;
+  return run_on_buffers(func, globals, in, n, [&](void* const* buffers) {
+    size_t next = 0;
+    for (const Op& op : planned.body) {
+      if (op.kind != OpKind::kernel) continue;
+      const CompiledKernel& kernel = kernels.at(next++);
+      Tensor scratch = zeros({kernel.scratch_bytes / 8 + 1}, DType::f64);
+      for (int tid = 0; tid < (op.attrs.flag("parallel") ? threads : 1); ++tid) {
+        kernel.run(buffers, arena.data<double>(), scratch.data<double>(), n, tid, threads,
+                   barrier.handle());
+      }
+    }
+  });
 }
 
 Run interpret_as_recorded(Module module, const Inputs& in, int64_t n) {

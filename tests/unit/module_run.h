@@ -26,6 +26,11 @@ struct Run {
 };
 Run run_compiled(Executable& executable, const ir::Func& func,
                  const std::vector<ir::Global>& globals, const Inputs& in, int64_t n);
+// Kernel by kernel, each on all threads one after the other: the first takes over what it can from
+// its partner. For functions whose kernels have features in lanes.
+Run run_one_after_the_other(const Executable& executable, const ir::Func& func,
+                            const std::vector<ir::Global>& globals, const Inputs& in, int64_t n,
+                            int threads);
 // As recorded, in f64.
 Run interpret_as_recorded(ir::Module module, const Inputs& in, int64_t n);
 

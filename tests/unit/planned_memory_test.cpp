@@ -222,7 +222,7 @@ void run_watched(const CompiledKernel& kernel, const Buffers& buffers, unsigned 
   const Buffer scratch({DType::f32, {kernel.scratch_bytes / 4}}, n);
   const DenormalsAreZero mode;
   std::feclearexcept(FE_ALL_EXCEPT);
-  kernel.run(buffers.pointers(), arena, scratch.data(), n, 0, 1);
+  kernel.run(buffers.pointers(), arena, scratch.data(), n, 0, 1, nullptr);
   CHECK_FALSE(std::fetestexcept(FE_INVALID));
 }
 
@@ -524,7 +524,7 @@ TEST_CASE("the watch sees a row too many and a value that was not written", "[me
   const pid_t child = fork();
   if (child == 0) {
     std::signal(SIGSEGV, SIG_DFL);
-    kernels[0].run(buffers.pointers(), arena->base(), scratch.data(), 9, 0, 1);
+    kernels[0].run(buffers.pointers(), arena->base(), scratch.data(), 9, 0, 1, nullptr);
     _exit(0);
   }
   int status = 0;
@@ -533,7 +533,7 @@ TEST_CASE("the watch sees a row too many and a value that was not written", "[me
   CHECK(WTERMSIG(status) == SIGSEGV);
 
   std::feclearexcept(FE_ALL_EXCEPT);
-  kernels[1].run(buffers.pointers(), arena->base(), scratch.data(), 8, 0, 1);
+  kernels[1].run(buffers.pointers(), arena->base(), scratch.data(), 8, 0, 1, nullptr);
   CHECK(std::fetestexcept(FE_INVALID));
 }
 

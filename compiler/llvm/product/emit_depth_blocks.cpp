@@ -78,10 +78,11 @@ void KernelEmitter::choose_row_groups() {
 
 void KernelEmitter::for_row_groups(const std::function<void()>& body) {
   if (rows_of_group_ == 0) return body();
-  const auto [first, last] = by_rows_ ? shard_rows() : std::pair<Value*, Value*>{i64(0), rows_};
+  auto [first, last] = by_rows_ ? shard_rows() : std::pair<Value*, Value*>{i64(0), rows_};
+  if (row_chunk_) std::tie(first, last) = rows_of_chunk(first, last);
   Carried none;
   for_loop(first, builder_.CreateAdd(last, i64(rows_of_group_ - 1)), i64(rows_of_group_), none,
-           [&, last = last](Value* begin, Carried&) {
+           [&, last](Value* begin, Carried&) {
              Value* end = builder_.CreateAdd(begin, i64(rows_of_group_));
              end = builder_.CreateSelect(builder_.CreateICmpSLT(end, last), end, last);
              group_rows_ = {begin, end};

@@ -28,6 +28,15 @@ typedef int32_t (*sinter_function)(const sinter_call* call, int32_t tid, int32_t
 /* Returns once all participants have called it; what each wrote before is visible to all after. */
 void sinter_barrier_wait(sinter_barrier* barrier, int32_t tid);
 
+/* Shares work that is cut into `per_thread` chunks for each participant: the next chunk for thread
+   `tid`, or -1 when there is none for it. Each chunk goes to one thread: those from
+   tid * per_thread on are its own, others come when it is through with them. `previous` is what
+   the last call for the same work returned, -1 in the first. All participants share the same works
+   in the same order, at most sinter_open_works between two waits. */
+enum { sinter_open_works = 8 };
+int64_t sinter_next_chunk(sinter_barrier* barrier, int32_t tid, int32_t per_thread,
+                          int64_t previous);
+
 #ifdef __cplusplus
 }
 #endif

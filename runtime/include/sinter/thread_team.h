@@ -18,7 +18,7 @@ class Barrier {
   Barrier& operator=(const Barrier&) = delete;
 
   void wait(int tid) { sinter_barrier_wait(handle_.get(), tid); }
-  sinter_barrier* handle() { return handle_.get(); }
+  sinter_barrier* handle() const { return handle_.get(); }
 
  private:
   struct Free {
