@@ -57,9 +57,8 @@ extern "C" void sinter_barrier_wait(sinter_barrier* barrier, int32_t tid) {
   }
 }
 
-extern "C" int64_t sinter_next_chunk(sinter_barrier* barrier, int32_t tid, int32_t per_thread,
-                                     int64_t previous) {
-  return barrier->chunks.next(tid, per_thread, previous);
+sinter::detail::WorkChunks& sinter::detail::chunks_of(sinter_barrier* barrier) {
+  return barrier->chunks;
 }
 
 namespace sinter {

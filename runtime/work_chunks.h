@@ -6,7 +6,7 @@
 // Invariants:
 // - All threads go through the same kernels in the same order, so their counts of runs name a
 //   kernel; the first who touches a counter in a run starts it.
-// - Counters of a run that some thread has not finished are not started anew: sinter_open_works
+// - Counters of a run that some thread has not finished are not started anew: sinter_open_runs
 //   runs may pass between two barriers.
 #pragma once
 
@@ -23,7 +23,9 @@ class WorkChunks {
  public:
   explicit WorkChunks(int participants) : threads_(static_cast<size_t>(participants)) {}
 
-  /// See sinter_next_chunk.
+  /// The next of the chunks that a run cuts each thread's share into, `per_thread` of them, for
+  /// thread `tid`: first those from tid * per_thread on, which are its own; or -1. `previous` is
+  /// what the last call of the run returned, -1 in the first.
   int64_t next(int32_t tid, int32_t per_thread, int64_t previous) {
     Thread& own = threads_[static_cast<size_t>(tid)];
     if (previous < 0) ++own.run;
@@ -44,13 +46,13 @@ class WorkChunks {
   };
   struct Thread {
     alignas(64) uint32_t run = 0;  // read and written by the thread alone
-    std::array<Counter, sinter_open_works> counters;
+    std::array<Counter, sinter_open_runs> counters;
   };
 
   /// Exclusive is all that a chunk has to be: barriers order what is computed.
   int64_t take(int32_t tid, uint32_t run, int64_t limit) {
     Thread& owner = threads_[static_cast<size_t>(tid)];
-    std::atomic<uint64_t>& state = owner.counters[run % sinter_open_works].state;
+    std::atomic<uint64_t>& state = owner.counters[run % sinter_open_runs].state;
     uint64_t now = state.load(std::memory_order_relaxed);
     for (;;) {
       const uint64_t taken = now >> 32 == run ? now & UINT32_MAX : 0;
@@ -63,5 +65,8 @@ class WorkChunks {
 
   std::vector<Thread> threads_;
 };
+
+/// Those of a barrier's participants.
+WorkChunks& chunks_of(sinter_barrier* barrier);
 
 }  // namespace sinter::detail

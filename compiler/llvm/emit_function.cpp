@@ -117,7 +117,7 @@ llvm::Function* emit_step(llvm::Module& out, const ir::Func& func, const Target&
           b.CreateCall(tail, {buffers, arena, scratch, n, tid64, threads64, shared});
         });
       } else if (op.attrs.flag("parallel")) {
-        if (op.attrs.flag("in_chunks") && ++in_chunks > sinter_open_works) {
+        if (op.attrs.flag("in_chunks") && ++in_chunks > sinter_open_runs) {
           pass();
           in_chunks = 1;
         }

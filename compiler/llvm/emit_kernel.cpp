@@ -75,9 +75,9 @@ llvm::Function* KernelEmitter::emit_as(llvm::FunctionType* type, const std::stri
   arena_ = function->getArg(1);
   scratch_ = function->getArg(2);
   n_ = function->getArg(3);
-  tid_ = share_ = function->getArg(4);
+  tid_ = function->getArg(4);
   threads_ = function->getArg(5);
-  barrier_ = function->getArg(6);
+  chunk_ = function->getArg(6);
   if (function->arg_size() > 7) table_ = function->getArg(7);
   BasicBlock* entry = BasicBlock::Create(llvm_context(), "entry", function);
   BasicBlock* start = BasicBlock::Create(llvm_context(), "start", function);
@@ -261,13 +261,13 @@ void KernelEmitter::if_then(Value* condition, const std::function<void()>& body)
   builder_.SetInsertPoint(after);
 }
 
-// The part of `units` of the share at hand; everything when one thread runs the kernel.
+// This thread's part of `units`, in order of threads; everything when one thread runs the kernel.
 std::pair<Value*, Value*> KernelEmitter::shard(Value* units) {
   if (!kernel_.attrs.flag("parallel")) return {i64(0), units};
   const auto cut = [&](Value* t) {
     return builder_.CreateUDiv(builder_.CreateMul(units, t), threads_);
   };
-  return {cut(share_), cut(builder_.CreateAdd(share_, i64(1)))};
+  return {cut(tid_), cut(builder_.CreateAdd(tid_, i64(1)))};
 }
 
 // Full tiles, then what is left: exactly, if it is known, else by twos and ones. Every row is
@@ -449,18 +449,16 @@ void KernelEmitter::wide_row(Value* row) {
 }
 
 void KernelEmitter::emit_panels_outer() {
-  for_chunks([&] {
-    if (blocks_outer_) {
-      for_early_blocks([&](Value* begin) {
-        for_panels([&](Value* column, int vectors, Value* mask) {
-          tile_ = {.rows = 1, .vectors = vectors, .row = i64(0), .column = column, .mask = mask};
-          add_block(begin);
-        });
+  if (blocks_outer_) {
+    for_early_blocks([&](Value* begin) {
+      for_panels([&](Value* column, int vectors, Value* mask) {
+        tile_ = {.rows = 1, .vectors = vectors, .row = i64(0), .column = column, .mask = mask};
+        add_block(begin);
       });
-    }
-    for_row_groups([&] {
-      for_panels([&](Value* column, int vectors, Value* mask) { panel(column, vectors, mask); });
     });
+  }
+  for_row_groups([&] {
+    for_panels([&](Value* column, int vectors, Value* mask) { panel(column, vectors, mask); });
   });
 }
 
@@ -474,7 +472,12 @@ void KernelEmitter::for_panels(
   const bool shares_columns =
       kernel_.attrs.flag("parallel") && parts_ == 1 && !row_sweep_ && !by_rows_;
   auto [begin, end] = shares_columns ? shard(units) : std::pair<Value*, Value*>{i64(0), units};
-  std::tie(begin, end) = of_chunk(begin, end, panel_chunk_, panel_chunks_);
+  Value* in_chunk = nullptr;  // whether what is left of the columns is
+  if (chunk_panels_.first) {
+    std::tie(begin, end) = chunk_panels_;
+    in_chunk = builder_.CreateICmpSGT(end, units);
+    end = builder_.CreateSelect(in_chunk, units, end);
+  }
   first_panel_ = begin;
   Value* last = builder_.CreateMul(end, i64(width));
   Carried none;
@@ -483,16 +486,12 @@ void KernelEmitter::for_panels(
              fetch_columns(column, last);
              body(column, tile_vectors_, nullptr);
            });
-  // What is left of the columns belongs to the last thread, and to the last chunk.
+  // The last thread takes what is left of the columns.
   const int64_t columns = static_columns();
   Value* left = builder_.CreateMul(units, i64(width));
-  Value* mine = builder_.getTrue();
-  if (shares_columns) {
-    mine = builder_.CreateICmpEQ(builder_.CreateAdd(share_, i64(1)), threads_);
-  }
-  if (panel_chunk_) {
-    Value* next = builder_.CreateAdd(panel_chunk_, size_of_chunk(panel_chunks_));
-    mine = builder_.CreateAnd(mine, builder_.CreateICmpEQ(next, i64(panel_chunks_)));
+  Value* mine = in_chunk ? in_chunk : builder_.getTrue();
+  if (shares_columns && !in_chunk) {
+    mine = builder_.CreateICmpEQ(builder_.CreateAdd(tid_, i64(1)), threads_);
   }
   if (columns >= 0) {
     const int64_t rest = columns % width;
@@ -543,10 +542,10 @@ void KernelEmitter::rows_of_panel() {
     sums.push_back(&k);
     for (int c = 0; c < vectors; ++c) totals.push_back(start_reduction(k, true)[0]);
   }
-  auto [first, last] = group_rows_.first        ? group_rows_
-                       : parts_ > 1 || by_rows_ ? shard_rows()
-                                                : std::pair<Value*, Value*>{i64(0), rows_};
-  if (row_chunk_ && !group_rows_.first) std::tie(first, last) = rows_of_chunk(first, last);
+  const auto [first, last] = group_rows_.first        ? group_rows_
+                             : chunk_rows_.first      ? chunk_rows_
+                             : parts_ > 1 || by_rows_ ? shard_rows()
+                                                      : std::pair<Value*, Value*>{i64(0), rows_};
   row_blocks(first, last, totals, [&](int rows, Value* row, Carried& carried) {
     tile_.rows = rows;
     tile_.row = row;

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -15,6 +16,8 @@
 
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
+
+#include <sinter/abi.h>
 
 #include "compiler/forms/kernel.h"
 #include "compiler/llvm/product/product_parts.h"
@@ -45,7 +48,7 @@ struct FunctionContext {
 std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel);
 // void kernel(ptr buffers, ptr arena, ptr scratch, i64 n, i64 tid, i64 threads, ptr barrier)
 llvm::FunctionType* kernel_type(llvm::LLVMContext& context);
-// The same and a table of places behind it.
+// The same with a chunk in place of the barrier, and a table of places behind it.
 llvm::FunctionType* movable_kernel_type(llvm::LLVMContext& context);
 
 class KernelEmitter {
@@ -59,6 +62,8 @@ class KernelEmitter {
   // The kernel with one more argument, a table of `places`, so that kernels that do the same to
   // other buffers have equal code.
   llvm::Function* emit_movable(Places& places);
+  // Then: the chunks in which it wants to be called, if it does.
+  const std::optional<sinter_chunk_plan>& chunks() const { return chunks_; }
   // Bytes of its own that each thread needs at `scratch` while the kernel runs.
   int64_t scratch_bytes() const { return scratch_bytes_; }
 
@@ -214,15 +219,9 @@ class KernelEmitter {
   Value* load_packed(Value* k, int c);
   void pack_panel();
 
-  // Its chunks, which threads take from each other (emit_chunks.cpp).
+  // Its chunks (emit_chunks.cpp).
   void choose_chunks();
-  void for_chunks(const std::function<void()>& body);
-  Value* size_of_chunk(int64_t parts);
-  std::pair<Value*, Value*> of_chunk(Value* begin, Value* end, Value* part, int64_t parts);
-  std::pair<Value*, Value*> rows_of_chunk(Value* begin, Value* end);
   void pack_panel_of_chunk();
-  // Whether chunks of panels follow each other within one of rows, not the other way round.
-  bool panels_inside() const { return rows_of_group_ > 0; }
 
   // Small pieces of IR.
   Value* i64(int64_t v) { return builder_.getInt64(static_cast<uint64_t>(v)); }
@@ -241,7 +240,7 @@ class KernelEmitter {
   llvm::IRBuilder<> builder_;
   llvm::IRBuilder<> entry_;  // base pointers and extents
   Value *buffers_ = nullptr, *arena_ = nullptr, *scratch_ = nullptr, *n_ = nullptr, *tid_ = nullptr,
-        *threads_ = nullptr, *barrier_ = nullptr;
+        *threads_ = nullptr, *chunk_ = nullptr;
   Value *rows_ = nullptr, *columns_ = nullptr;  // extent of the domain
 
   int lanes_ = 1;           // elements of a vector
@@ -255,11 +254,9 @@ class KernelEmitter {
   int64_t parts_ = 1;      // of the batch, of which a thread takes whole ones
   Value* part_ = nullptr;  // at hand, where each has its own sums
 
-  int64_t panel_chunks_ = 1, row_chunks_ = 1;  // of a thread's share; their product is its chunks
-  Value* share_ = nullptr;  // number of the share at hand, that of this thread or of its partner
-  Value *panel_chunk_ = nullptr, *row_chunk_ = nullptr;  // of it, at hand
-  Value* whole_share_ = nullptr;                         // whether it is at hand as one chunk
-  Value* packed_column_ = nullptr;                       // of the panel that is packed, in memory
+  std::optional<sinter_chunk_plan> chunks_;
+  // Of the chunk at hand, begin and end of the panels, and of the rows if it does not have all.
+  std::pair<Value*, Value*> chunk_panels_{nullptr, nullptr}, chunk_rows_{nullptr, nullptr};
 
   // How the contraction runs.
   Access factors_[2];

@@ -29,15 +29,16 @@ KernelSet::KernelSet(const FunctionContext& context, const std::vector<const ir:
   }
   int next = 0;
   for (auto& [key, group] : groups_) {
-    if (group.kernels.size() > 1) group.share = next++ % share.of;
+    if (group.movable()) group.share = next++ % share.of;
   }
 }
 
 void KernelSet::emit_common() {
   for (auto& [key, group] : groups_) {
     const ir::Op& first = *group.kernels[0];
-    if (group.kernels.size() > 1) {
-      group.bodies.push_back(emit_movable(first, group.first_places));
+    if (group.movable()) {
+      group.first = emit_movable(first);
+      group.bodies.push_back(group.first.function);
       continue;
     }
     KernelEmitter emitter(context_, first);
@@ -48,21 +49,25 @@ void KernelSet::emit_common() {
 
 void KernelSet::emit_own() {
   for (auto& [key, group] : groups_) {
-    if (group.kernels.size() == 1 || group.share != share_.number) continue;
+    if (!group.movable() || group.share != share_.number) continue;
     for (const ir::Op* kernel : group.kernels) {
-      KernelEmitter::Places places = group.first_places;
-      llvm::Function* body = group.bodies[0];
-      if (kernel != group.kernels[0]) body = among(group.bodies, emit_movable(*kernel, places));
-      call_with(places, body, kernel_symbol(context_.func, *kernel));
+      Body body = group.first;
+      if (kernel != group.kernels[0]) {
+        body = emit_movable(*kernel);
+        body.function = among(group.bodies, body.function);
+      }
+      call(body, kernel_symbol(context_.func, *kernel));
     }
   }
 }
 
-llvm::Function* KernelSet::emit_movable(const ir::Op& kernel, KernelEmitter::Places& places) {
+KernelSet::Body KernelSet::emit_movable(const ir::Op& kernel) {
   KernelEmitter emitter(context_, kernel);
-  llvm::Function* body = emitter.emit_movable(places);
+  Body out;
+  out.function = emitter.emit_movable(out.places);
+  out.chunks = emitter.chunks();
   scratch_bytes_ = std::max(scratch_bytes_, emitter.scratch_bytes());
-  return body;
+  return out;
 }
 
 // The body that equals this one, which then goes; or this one, as one more.
@@ -83,23 +88,36 @@ int KernelSet::share_of(const llvm::Function& f) const {
   return Share::any;
 }
 
-// The kernel itself: its body at its places.
-void KernelSet::call_with(const KernelEmitter::Places& places, llvm::Function* body,
-                          const std::string& name) {
+// The kernel itself: its body at its places, in chunks if it wants to.
+void KernelSet::call(const Body& body, const std::string& name) {
   llvm::LLVMContext& context = context_.out.getContext();
-  const std::vector<uint64_t> words(places.begin(), places.end());
-  llvm::Constant* values = llvm::ConstantDataArray::get(context, words);
-  auto* table =
-      new llvm::GlobalVariable(context_.out, values->getType(), true,
-                               llvm::GlobalValue::InternalLinkage, values, name + ".places");
+  const auto table = [&](const std::vector<int64_t>& words, const char* what) {
+    const std::vector<uint64_t> unsigned_words(words.begin(), words.end());
+    llvm::Constant* values = llvm::ConstantDataArray::get(context, unsigned_words);
+    return new llvm::GlobalVariable(context_.out, values->getType(), true,
+                                    llvm::GlobalValue::InternalLinkage, values, name + what);
+  };
   auto* function = llvm::Function::Create(kernel_type(context), llvm::GlobalValue::ExternalLinkage,
                                           name, context_.out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   llvm::IRBuilder<> b(llvm::BasicBlock::Create(context, "entry", function));
   std::vector<llvm::Value*> arguments;
+  llvm::FunctionCallee callee = body.function;
+  if (body.chunks) {
+    const sinter_chunk_plan& p = *body.chunks;
+    arguments = {table({p.rows_per_n, p.more_rows, p.tile_rows, p.panels, p.panel_chunks,
+                        p.row_chunks, p.by_rows, p.panels_inside},
+                       ".chunks"),
+                 body.function};
+    std::vector<llvm::Type*> types(2, b.getPtrTy());
+    for (llvm::Argument& a : function->args()) types.push_back(a.getType());
+    types.push_back(b.getPtrTy());
+    callee = context_.out.getOrInsertFunction("sinter_run_chunks",
+                                              llvm::FunctionType::get(b.getVoidTy(), types, false));
+  }
   for (llvm::Argument& a : function->args()) arguments.push_back(&a);
-  arguments.push_back(table);
-  b.CreateCall(body, arguments)->setTailCall();
+  arguments.push_back(table(body.places, ".places"));
+  b.CreateCall(callee, arguments)->setTailCall();
   b.CreateRetVoid();
 }
 

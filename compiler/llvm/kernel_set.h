@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,14 +19,15 @@ struct Share {
   static constexpr int any = -1;
 };
 
-// Kernels that may have one body for all form a group, and belong to one share.
+// Kernels that may have one body for all form a group, and belong to one share. So does a kernel
+// that is called in chunks: its body and what calls it.
 class KernelSet {
  public:
   KernelSet(const FunctionContext& context, const std::vector<const ir::Op*>& kernels,
             const Share& share);
 
-  // Emits kernels without twins, and the first body of each group, which tells how long the group
-  // takes to compile: the modules for all shares have them.
+  // Emits kernels that are one function, and the first body of each group, which tells how long the
+  // group takes to compile: the modules for all shares have them.
   void emit_common();
   // Then the kernels of the groups that belong to this share.
   void emit_own();
@@ -37,16 +39,24 @@ class KernelSet {
   int share_of(const llvm::Function& f) const;
 
  private:
+  // A function, and how a kernel calls it.
+  struct Body {
+    llvm::Function* function = nullptr;
+    KernelEmitter::Places places;
+    std::optional<sinter_chunk_plan> chunks;
+  };
   struct Group {
+    // Whether kernels are apart from their bodies.
+    bool movable() const { return kernels.size() > 1 || kernels[0]->attrs.flag("in_chunks"); }
+
     std::vector<const ir::Op*> kernels;
     int share = 0;
     std::vector<llvm::Function*> bodies;
-    KernelEmitter::Places first_places;
+    Body first;
   };
-  llvm::Function* emit_movable(const ir::Op& kernel, KernelEmitter::Places& places);
+  Body emit_movable(const ir::Op& kernel);
   llvm::Function* among(std::vector<llvm::Function*>& bodies, llvm::Function* body);
-  void call_with(const KernelEmitter::Places& places, llvm::Function* body,
-                 const std::string& name);
+  void call(const Body& body, const std::string& name);
 
   const FunctionContext& context_;
   const Share share_;

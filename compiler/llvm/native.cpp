@@ -243,7 +243,7 @@ class NativeExecutable final : public Executable {
                                               llvm::JITSymbolFlags::Exported};
     };
     show("sinter_barrier_wait", &sinter_barrier_wait);
-    show("sinter_next_chunk", &sinter_next_chunk);
+    show("sinter_run_chunks", &sinter_run_chunks);
     check(library.define(llvm::orc::absoluteSymbols(std::move(symbols))), "defining symbols");
     // libm, for f64 transcendentals.
     library.addGenerator(check(llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(

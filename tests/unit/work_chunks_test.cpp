@@ -1,5 +1,7 @@
 // Products in chunks that one thread takes over from another: which chunks each gets, and that who
 // computes them changes no bit.
+#include "runtime/work_chunks.h"
+
 #include <set>
 #include <string>
 #include <thread>
@@ -25,7 +27,7 @@ namespace {
 std::vector<int64_t> take_all(const Barrier& barrier, int tid, int per_thread) {
   std::vector<int64_t> out;
   for (int64_t chunk = -1;;) {
-    chunk = sinter_next_chunk(barrier.handle(), tid, per_thread, chunk);
+    chunk = detail::chunks_of(barrier.handle()).next(tid, per_thread, chunk);
     if (chunk < 0) return out;
     out.push_back(chunk);
   }
@@ -83,8 +85,8 @@ TEST_CASE("partners are the first thread and the last, and the middle one has no
 
 TEST_CASE("a thread may be as many works behind as may be open", "[threads]") {
   const Barrier barrier(2);
-  for (int work = 0; work < sinter_open_works; ++work) take_all(barrier, 0, 4);
-  for (int work = 0; work < sinter_open_works; ++work) {
+  for (int work = 0; work < sinter_open_runs; ++work) take_all(barrier, 0, 4);
+  for (int work = 0; work < sinter_open_runs; ++work) {
     CHECK(take_all(barrier, 1, 4) == Chunks{7});
   }
 }
@@ -102,12 +104,12 @@ TEST_CASE("every chunk goes to one thread, whoever is quicker", "[threads]") {
           auto& c = *static_cast<Context*>(opaque);
           for (int work = 0; work < works; ++work) {
             for (int64_t chunk = -1;;) {
-              chunk = sinter_next_chunk(c.team.barrier(), tid, per_thread, chunk);
+              chunk = detail::chunks_of(c.team.barrier()).next(tid, per_thread, chunk);
               if (chunk < 0) break;
               c.taken[static_cast<size_t>(tid)].push_back(work * 1000 + chunk);
               if ((work + tid) % 7 == 0) std::this_thread::yield();
             }
-            if (work % sinter_open_works == 0) sinter_barrier_wait(c.team.barrier(), tid);
+            if (work % sinter_open_runs == 0) sinter_barrier_wait(c.team.barrier(), tid);
           }
         },
         &context);
@@ -132,7 +134,7 @@ TEST_CASE("chunks of another thread's share are those that it would have compute
       const auto code = compile(
           module, "f", {.max_batch = max_batch, .threads = 1, .cpu = cpu, .keep_code_text = true});
       INFO(fmt::format("{} -> {}, cpu \"{}\"", in, out, cpu));
-      CHECK(count(code->llvm_ir(), "call i64 @sinter_next_chunk") == 3);
+      CHECK(count(code->llvm_ir(), "call void @sinter_run_chunks") == 3);
       for (int64_t n : {int64_t{1}, int64_t{max_batch} / 2 + 3, int64_t{max_batch}}) {
         const Inputs inputs = inputs_for(module, n, 1);
         const Run one = run_compiled(*code, func, module.globals, inputs, n);
@@ -153,7 +155,7 @@ TEST_CASE("threads that take chunks from each other have the bits of one") {
 
 TEST_CASE("threads wait for each other before too many works are open") {
   std::string globals, body, results;
-  constexpr int products = sinter_open_works + 2;
+  constexpr int products = sinter_open_runs + 2;
   for (int i = 0; i < products; ++i) {
     globals += fmt::format("global @w{} : f32[128, 128]\n", i);
     body += fmt::format("  %y{0} = contraction %x, @w{0} {{a = [1], b = [1]}} : f32[n, 128]\n", i);

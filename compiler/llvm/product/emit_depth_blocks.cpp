@@ -78,11 +78,12 @@ void KernelEmitter::choose_row_groups() {
 
 void KernelEmitter::for_row_groups(const std::function<void()>& body) {
   if (rows_of_group_ == 0) return body();
-  auto [first, last] = by_rows_ ? shard_rows() : std::pair<Value*, Value*>{i64(0), rows_};
-  if (row_chunk_) std::tie(first, last) = rows_of_chunk(first, last);
+  const auto [first, last] = chunk_rows_.first ? chunk_rows_
+                             : by_rows_        ? shard_rows()
+                                               : std::pair<Value*, Value*>{i64(0), rows_};
   Carried none;
   for_loop(first, builder_.CreateAdd(last, i64(rows_of_group_ - 1)), i64(rows_of_group_), none,
-           [&, last](Value* begin, Carried&) {
+           [&, last = last](Value* begin, Carried&) {
              Value* end = builder_.CreateAdd(begin, i64(rows_of_group_));
              end = builder_.CreateSelect(builder_.CreateICmpSLT(end, last), end, last);
              group_rows_ = {begin, end};

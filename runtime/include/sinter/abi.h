@@ -28,14 +28,36 @@ typedef int32_t (*sinter_function)(const sinter_call* call, int32_t tid, int32_t
 /* Returns once all participants have called it; what each wrote before is visible to all after. */
 void sinter_barrier_wait(sinter_barrier* barrier, int32_t tid);
 
-/* Shares work that is cut into `per_thread` chunks for each participant: the next chunk for thread
-   `tid`, or -1 when there is none for it. Each chunk goes to one thread: those from
-   tid * per_thread on are its own, others come when it is through with them. `previous` is what
-   the last call for the same work returned, -1 in the first. All participants share the same works
-   in the same order, at most sinter_open_works between two waits. */
-enum { sinter_open_works = 8 };
-int64_t sinter_next_chunk(sinter_barrier* barrier, int32_t tid, int32_t per_thread,
-                          int64_t previous);
+/* How a kernel's work, rows x panels of columns, is cut into chunks that threads may take over from
+   each other. Each thread has a share of the panels or of the rows, cut into
+   panel_chunks * row_chunks. */
+typedef struct sinter_chunk_plan {
+  int64_t rows_per_n, more_rows; /* rows: rows_per_n * n + more_rows */
+  int64_t tile_rows;             /* rows are cut at multiples of it */
+  int64_t panels;
+  int64_t panel_chunks, row_chunks;
+  int64_t by_rows;       /* threads share the rows, each goes through all panels; else the panels */
+  int64_t panels_inside; /* the chunks of a share go through its panels for some rows, then for the
+                            next; else through its rows for some panels */
+} sinter_chunk_plan;
+
+typedef struct sinter_chunk {
+  int64_t panel_begin, panel_end, row_begin, row_end;
+  int64_t kept; /* the body's own between the chunks of a thread in one run, -1 in the first */
+} sinter_chunk;
+
+typedef void (*sinter_chunk_body)(void* const* buffers, unsigned char* arena,
+                                  unsigned char* scratch, int64_t n, int64_t tid, int64_t threads,
+                                  sinter_chunk* chunk, const int64_t* places);
+
+/* Calls body for each chunk that thread `tid` gets: those of its share, and of its partner's when
+   it is through with them. Every chunk goes to one thread. With barrier == NULL a thread's share is
+   one chunk. All participants run the same plans in the same order, at most sinter_open_runs
+   between two waits. */
+enum { sinter_open_runs = 8 };
+void sinter_run_chunks(const sinter_chunk_plan* plan, sinter_chunk_body body, void* const* buffers,
+                       unsigned char* arena, unsigned char* scratch, int64_t n, int64_t tid,
+                       int64_t threads, sinter_barrier* barrier, const int64_t* places);
 
 #ifdef __cplusplus
 }
