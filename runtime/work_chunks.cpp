@@ -1,6 +1,7 @@
 #include "runtime/work_chunks.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace {
 

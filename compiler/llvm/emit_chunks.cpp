@@ -21,7 +21,7 @@ constexpr int64_t usual_threads = 2;
 
 }  // namespace
 
-// Asked once all other choices are made.
+// Asked once all other choices are made. Only a movable kernel is handed a chunk.
 void KernelEmitter::choose_chunks() {
   if (!kernel_.attrs.flag("in_chunks") || !table_ || !apart_ || few_rows_ || rows_outer_ ||
       row_sweep_ || parts_ > 1 || static_columns() < 0) {

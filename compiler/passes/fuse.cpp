@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "compiler/forms/kernel.h"
 #include "compiler/passes/fusion_groups.h"
@@ -73,45 +74,33 @@ class Fuser {
   // Merges along the edges that carry most first: a full [n, 10] before a row [n, 1], so that the
   // little that is left over does not stand between two big ones.
   void merge_along_edges() {
-    std::map<Edge, int64_t> weight;
     for (int g = 0; g < groups_.size(); ++g) {
-      if (groups_.alive(g)) weigh_edges_into(g, weight);
+      if (groups_.alive(g)) weigh_edges_into(g);
     }
-    std::set<Edge> apart;  // tried in vain since both last grew
-    while (true) {
-      Edge best{-1, -1};
-      int64_t most = -1;
-      for (const auto& [edge, bytes] : weight) {
-        if (bytes > most && !apart.count(edge)) {
-          best = edge;
-          most = bytes;
-        }
-      }
-      if (most < 0) return;
+    while (!untried_.empty()) {
+      const Edge best = untried_.begin()->second;
+      untried_.erase(untried_.begin());
       const auto [from, into] = best;
-      if (!groups_.merge(from, into, reasons_[best])) {
-        apart.insert(best);
-        continue;
-      }
-      const auto forget = [&, from = from, into = into](const Edge& edge) {
-        return edge.first == from || edge.second == from || edge.first == into ||
-               edge.second == into;
-      };
-      std::erase_if(apart, forget);
+      if (!groups_.merge(from, into, reasons_[best])) continue;
+      // Edges of the group that has grown are weighed, and tried, anew.
       std::set<int> readers;
-      for (const auto& [edge, bytes] : weight) {
-        if (edge.first == from || edge.first == into) readers.insert(edge.second);
-      }
-      std::erase_if(weight, [&](const auto& entry) { return forget(entry.first); });
-      weigh_edges_into(into, weight);
+      std::erase_if(weight_, [&, from = from, into = into](const auto& entry) {
+        const auto& [edge, bytes] = entry;
+        const bool read = edge.first == from || edge.first == into;
+        if (read) readers.insert(edge.second);
+        if (!read && edge.second != from && edge.second != into) return false;
+        untried_.erase({-bytes, edge});
+        return true;
+      });
+      weigh_edges_into(into);
       for (int g : readers) {
-        if (g != into && groups_.alive(g)) weigh_edges_into(g, weight);
+        if (g != into && groups_.alive(g)) weigh_edges_into(g);
       }
     }
   }
 
   // Bytes that group `g` reads from each other group, for a batch of some size.
-  void weigh_edges_into(int g, std::map<Edge, int64_t>& weight) const {
+  void weigh_edges_into(int g) {
     constexpr int64_t some_rows = 64;
     std::set<ValueId> seen;
     std::map<Edge, int64_t> edges;
@@ -124,7 +113,10 @@ class Fuser {
         edges[{groups_.group_of(from), g}] += func_.type(read).bytes(some_rows);
       }
     }
-    for (const auto& [edge, bytes] : edges) weight[edge] = bytes;
+    for (const auto& [edge, bytes] : edges) {
+      // Where neither end has grown, what was tried in vain still would be.
+      if (weight_.emplace(edge, bytes).second) untried_.insert({-bytes, edge});
+    }
   }
 
   // Updates of scalar state (step counts, powers of beta) share one kernel.
@@ -152,6 +144,8 @@ class Fuser {
   Func& func_;
   FusionGroups groups_;
   ReasonsApart reasons_;
+  std::map<Edge, int64_t> weight_;              // in bytes
+  std::set<std::pair<int64_t, Edge>> untried_;  // by -bytes: since both ends last grew
 };
 
 }  // namespace
