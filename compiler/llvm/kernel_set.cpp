@@ -29,27 +29,29 @@ KernelSet::KernelSet(const FunctionContext& context, const std::vector<const ir:
   }
   int next = 0;
   for (auto& [key, group] : groups_) {
-    if (group.movable()) group.share = next++ % share.of;
+    if (group.kernels.size() > 1) group.share = next++ % share.of;
   }
 }
 
 void KernelSet::emit_common() {
   for (auto& [key, group] : groups_) {
     const ir::Op& first = *group.kernels[0];
-    if (group.movable()) {
+    if (group.kernels.size() > 1) {
       group.first = emit_movable(first);
       group.bodies.push_back(group.first.function);
-      continue;
+    } else if (first.attrs.flag("in_chunks")) {
+      call(emit_movable(first), kernel_symbol(context_.func, first));
+    } else {
+      KernelEmitter emitter(context_, first);
+      emitter.emit();
+      scratch_bytes_ = std::max(scratch_bytes_, emitter.scratch_bytes());
     }
-    KernelEmitter emitter(context_, first);
-    emitter.emit();
-    scratch_bytes_ = std::max(scratch_bytes_, emitter.scratch_bytes());
   }
 }
 
 void KernelSet::emit_own() {
   for (auto& [key, group] : groups_) {
-    if (!group.movable() || group.share != share_.number) continue;
+    if (group.kernels.size() == 1 || group.share != share_.number) continue;
     for (const ir::Op* kernel : group.kernels) {
       Body body = group.first;
       if (kernel != group.kernels[0]) {

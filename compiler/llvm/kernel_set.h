@@ -19,15 +19,14 @@ struct Share {
   static constexpr int any = -1;
 };
 
-// Kernels that may have one body for all form a group, and belong to one share. So does a kernel
-// that is called in chunks: its body and what calls it.
+// Kernels that may have one body for all form a group, and belong to one share.
 class KernelSet {
  public:
   KernelSet(const FunctionContext& context, const std::vector<const ir::Op*>& kernels,
             const Share& share);
 
-  // Emits kernels that are one function, and the first body of each group, which tells how long the
-  // group takes to compile: the modules for all shares have them.
+  // Emits kernels without twins, and the first body of each group, which tells how long the group
+  // takes to compile: the modules for all shares have them.
   void emit_common();
   // Then the kernels of the groups that belong to this share.
   void emit_own();
@@ -46,9 +45,6 @@ class KernelSet {
     std::optional<sinter_chunk_plan> chunks;
   };
   struct Group {
-    // Whether kernels are apart from their bodies.
-    bool movable() const { return kernels.size() > 1 || kernels[0]->attrs.flag("in_chunks"); }
-
     std::vector<const ir::Op*> kernels;
     int share = 0;
     std::vector<llvm::Function*> bodies;
