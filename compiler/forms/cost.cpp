@@ -125,7 +125,7 @@ KernelCost kernel_cost(const Module& module, const Func& func, const Op& kernel,
   const Level* level = std::begin(memory);
   while (cost.bytes > level->size) ++level;
   const std::pair<double, std::string_view> times[] = {
-      {cost.multiply_adds / per_us, "multiply-adds"},
+      {cost.multiply_adds / per_us, KernelCost::by_multiply_adds},
       {cost.operations / per_us, "operations"},
       {cost.bytes / level->rate, "memory"}};
   const auto longest = std::max_element(std::begin(times), std::end(times));

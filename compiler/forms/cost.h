@@ -17,6 +17,7 @@ struct KernelCost {
   double us = 0;             // on one core of the processor described in cost.cpp
   bool serial = false;       // one thread must run it
   std::string_view bound;    // what takes that long: multiply-adds, operations or memory
+  static constexpr std::string_view by_multiply_adds = "multiply-adds";
 };
 
 // A kernel op of `func`, for n rows.

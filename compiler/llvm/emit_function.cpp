@@ -97,29 +97,27 @@ llvm::Function* emit_step(llvm::Module& out, const ir::Func& func, const Target&
   Value* first = b.CreateICmpEQ(tid, b.getInt32(0));
   Value* several = b.CreateICmpSGT(threads, b.getInt32(1));
   Value* shared = b.CreateSelect(several, barrier, llvm::ConstantPointerNull::get(b.getPtrTy()));
-  const auto pass = [&] { if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); }); };
   int in_chunks = 0;  // kernels since the last barrier
+  const auto wait_for_all = [&] {
+    if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); });
+    in_chunks = 0;
+  };
+  const std::vector<Value*> arguments{buffers, arena, scratch, n, tid64, threads64, shared};
   for (const ir::Op& op : func.body) {
     if (op.kind == ir::OpKind::barrier) {
-      pass();
-      in_chunks = 0;
+      wait_for_all();
     } else if (op.kind == ir::OpKind::kernel) {
       const auto kernel = out.getOrInsertFunction(kernel_symbol(func, op), kernel_type(context));
-      const auto run = [&] {
-        b.CreateCall(kernel, {buffers, arena, scratch, n, tid64, threads64, shared});
-      };
+      const auto run = [&] { b.CreateCall(kernel, arguments); };
       if (op.attrs.flag("parallel") && batch_in_lanes(op)) {
         run();
-        pass();
-        in_chunks = 0;
+        wait_for_all();
         const auto tail = out.getOrInsertFunction(tail_symbol(func, op), kernel_type(context));
-        if_true(b, first, [&] {
-          b.CreateCall(tail, {buffers, arena, scratch, n, tid64, threads64, shared});
-        });
+        if_true(b, first, [&] { b.CreateCall(tail, arguments); });
       } else if (op.attrs.flag("parallel")) {
-        if (op.attrs.flag("in_chunks") && ++in_chunks > sinter_open_runs) {
-          pass();
-          in_chunks = 1;
+        if (op.attrs.flag("in_chunks")) {
+          if (in_chunks == sinter_open_runs) wait_for_all();
+          ++in_chunks;
         }
         run();
       } else {

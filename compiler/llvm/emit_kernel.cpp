@@ -471,28 +471,27 @@ void KernelEmitter::for_panels(
   // Where threads share rows each of them goes through all columns.
   const bool shares_columns =
       kernel_.attrs.flag("parallel") && parts_ == 1 && !row_sweep_ && !by_rows_;
-  auto [begin, end] = shares_columns ? shard(units) : std::pair<Value*, Value*>{i64(0), units};
-  Value* in_chunk = nullptr;  // whether what is left of the columns is
+  Value *begin = i64(0), *end = units;
+  Value* mine = builder_.getTrue();  // what is left of the columns
   if (chunk_panels_.first) {
     std::tie(begin, end) = chunk_panels_;
-    in_chunk = builder_.CreateICmpSGT(end, units);
-    end = builder_.CreateSelect(in_chunk, units, end);
+    mine = builder_.CreateICmpSGT(end, units);
+    end = builder_.CreateSelect(mine, units, end);
+  } else if (shares_columns) {
+    std::tie(begin, end) = shard(units);
+    mine = builder_.CreateICmpEQ(builder_.CreateAdd(tid_, i64(1)), threads_);
   }
   first_panel_ = begin;
   Value* last = builder_.CreateMul(end, i64(width));
   Carried none;
   for_loop(builder_.CreateMul(begin, i64(width)), last, i64(width), none,
-           [&, last](Value* column, Carried&) {
+           [&](Value* column, Carried&) {
              fetch_columns(column, last);
              body(column, tile_vectors_, nullptr);
            });
-  // The last thread takes what is left of the columns.
+  // The last thread, or the last chunk, takes what is left.
   const int64_t columns = static_columns();
   Value* left = builder_.CreateMul(units, i64(width));
-  Value* mine = in_chunk ? in_chunk : builder_.getTrue();
-  if (shares_columns && !in_chunk) {
-    mine = builder_.CreateICmpEQ(builder_.CreateAdd(tid_, i64(1)), threads_);
-  }
   if (columns >= 0) {
     const int64_t rest = columns % width;
     if (rest == 0) return;
@@ -533,6 +532,13 @@ void KernelEmitter::panel(Value* column, int vectors, Value* mask) {
   scopes_.pop_back();
 }
 
+// Those that a panel goes through: of the chunk, of this thread, or all.
+std::pair<Value*, Value*> KernelEmitter::rows_at_hand() {
+  if (chunk_rows_.first) return chunk_rows_;
+  if (parts_ > 1 || by_rows_) return shard_rows();
+  return {i64(0), rows_};
+}
+
 void KernelEmitter::rows_of_panel() {
   const int vectors = tile_.vectors;
   std::vector<const KernelOp*> sums;
@@ -542,10 +548,7 @@ void KernelEmitter::rows_of_panel() {
     sums.push_back(&k);
     for (int c = 0; c < vectors; ++c) totals.push_back(start_reduction(k, true)[0]);
   }
-  const auto [first, last] = group_rows_.first        ? group_rows_
-                             : chunk_rows_.first      ? chunk_rows_
-                             : parts_ > 1 || by_rows_ ? shard_rows()
-                                                      : std::pair<Value*, Value*>{i64(0), rows_};
+  const auto [first, last] = group_rows_.first ? group_rows_ : rows_at_hand();
   row_blocks(first, last, totals, [&](int rows, Value* row, Carried& carried) {
     tile_.rows = rows;
     tile_.row = row;

@@ -104,6 +104,7 @@ class KernelEmitter {
   void rows_of_panel();
   void wide_row(Value* row);
   std::pair<Value*, Value*> shard_rows();
+  std::pair<Value*, Value*> rows_at_hand();
   void for_parts(const std::function<void()>& body);
   std::pair<Value*, Value*> part_rows(Value* first, Value* last);
   // Whether the depth of the contraction is the rows of one part.
@@ -219,7 +220,7 @@ class KernelEmitter {
   Value* load_packed(Value* k, int c);
   void pack_panel();
 
-  // Its chunks (emit_chunks.cpp).
+  // Its chunks (product/emit_chunks.cpp).
   void choose_chunks();
   void pack_panel_of_chunk();
 

@@ -1,6 +1,8 @@
 #include "compiler/llvm/kernel_set.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 
 #include <llvm/IR/IRBuilder.h>
 
@@ -106,11 +108,9 @@ void KernelSet::call(const Body& body, const std::string& name) {
   std::vector<llvm::Value*> arguments;
   llvm::FunctionCallee callee = body.function;
   if (body.chunks) {
-    const sinter_chunk_plan& p = *body.chunks;
-    arguments = {table({p.rows_per_n, p.more_rows, p.tile_rows, p.panels, p.panel_chunks,
-                        p.row_chunks, p.by_rows, p.panels_inside},
-                       ".chunks"),
-                 body.function};
+    using Words = std::array<int64_t, sizeof(sinter_chunk_plan) / sizeof(int64_t)>;
+    const auto plan = std::bit_cast<Words>(*body.chunks);
+    arguments = {table({plan.begin(), plan.end()}, ".chunks"), body.function};
     std::vector<llvm::Type*> types(2, b.getPtrTy());
     for (llvm::Argument& a : function->args()) types.push_back(a.getType());
     types.push_back(b.getPtrTy());

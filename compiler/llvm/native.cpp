@@ -238,12 +238,12 @@ class NativeExecutable final : public Executable {
     show_symbols(*jit_, options.perf_map);
     llvm::orc::JITDylib& library = jit_->getMainJITDylib();
     llvm::orc::SymbolMap symbols;
-    const auto show = [&](const char* name, auto* function) {
+    const auto add = [&](const char* name, auto* function) {
       symbols[jit_->mangleAndIntern(name)] = {llvm::orc::ExecutorAddr::fromPtr(function),
                                               llvm::JITSymbolFlags::Exported};
     };
-    show("sinter_barrier_wait", &sinter_barrier_wait);
-    show("sinter_run_chunks", &sinter_run_chunks);
+    add("sinter_barrier_wait", &sinter_barrier_wait);
+    add("sinter_run_chunks", &sinter_run_chunks);
     check(library.define(llvm::orc::absoluteSymbols(std::move(symbols))), "defining symbols");
     // libm, for f64 transcendentals.
     library.addGenerator(check(llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(

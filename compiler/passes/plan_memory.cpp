@@ -74,7 +74,7 @@ class Planner {
       }
       const double us = cost.serial ? 0 : cost.us;
       total += us;
-      kernels.push_back({&op, us, cost.bound == "multiply-adds"});
+      kernels.push_back({&op, us, cost.bound == KernelCost::by_multiply_adds});
       op.attrs.set("parts", parts > 1 && takes_parts(op) ? parts : 1);
     }
     for (const auto& [op, us, by_products] : kernels) {

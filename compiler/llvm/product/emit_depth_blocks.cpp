@@ -78,9 +78,7 @@ void KernelEmitter::choose_row_groups() {
 
 void KernelEmitter::for_row_groups(const std::function<void()>& body) {
   if (rows_of_group_ == 0) return body();
-  const auto [first, last] = chunk_rows_.first ? chunk_rows_
-                             : by_rows_        ? shard_rows()
-                                               : std::pair<Value*, Value*>{i64(0), rows_};
+  const auto [first, last] = rows_at_hand();
   Carried none;
   for_loop(first, builder_.CreateAdd(last, i64(rows_of_group_ - 1)), i64(rows_of_group_), none,
            [&, last = last](Value* begin, Carried&) {

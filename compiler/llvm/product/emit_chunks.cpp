@@ -4,7 +4,6 @@
 #include <cstddef>
 
 #include "compiler/llvm/emit_kernel.h"
-#include "compiler/llvm/emit_scalar.h"
 
 namespace sinter::compiler {
 
