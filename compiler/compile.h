@@ -15,15 +15,10 @@
 
 namespace sinter::compiler {
 
-// One kernel of a compiled function: thread `tid` of `threads` does its share of it for n rows.
-// What it stores for other kernels goes to its places in `arena`; `scratch` is memory of this
-// thread. Threads with a barrier may take over work from each other; without one, each does its own
-// share.
-using KernelFunction = void (*)(void* const* buffers, void* arena, void* scratch, int64_t n,
-                                int64_t tid, int64_t threads, sinter_barrier* barrier);
+// One kernel of a compiled function, for sinter_run_kernel.
 struct CompiledKernel {
-  std::string symbol;  // as debuggers and profilers show it: "train_step.k0_contraction_add_relu"
-  KernelFunction run;
+  std::string symbol;  // "train_step.k0_contraction_add_relu"
+  const sinter_kernel* code;
   int64_t scratch_bytes;  // at most, for each thread
 };
 

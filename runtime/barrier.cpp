@@ -42,6 +42,7 @@ struct sinter_barrier {
 };
 
 extern "C" void sinter_barrier_wait(sinter_barrier* barrier, int32_t tid) {
+  if (!barrier) return;
   Slot& own = barrier->slots[static_cast<size_t>(tid)];
   const uint32_t epoch = ++own.epoch;
   for (int round = 0; round < barrier->rounds; ++round) {

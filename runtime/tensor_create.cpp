@@ -28,13 +28,20 @@ Tensor fill(Shape shape, DType dtype, F f) {
   return result;
 }
 
+/// Fills with f of the first two words of each element's block.
 template <class F>
 Tensor draw(Shape shape, Generator& generator, F f) {
+  constexpr int64_t together = 16;
   const uint64_t step = generator.next_step();
   Tensor result = Tensor::empty(std::move(shape));
   float* data = result.data<float>();
-  for (int64_t i = 0; i < result.numel(); ++i)
-    data[i] = f(random_block(generator.seed(), generator.stream(), step, static_cast<uint64_t>(i)));
+  const int64_t count = result.numel();
+  for (int64_t first = 0; first < count; first += together) {
+    const auto words = random_blocks<together>(generator.seed(), generator.stream(), step,
+                                               static_cast<uint64_t>(first));
+    const auto here = static_cast<size_t>(std::min(together, count - first));
+    for (size_t i = 0; i < here; ++i) data[first + i] = f(words[0][i], words[1][i]);
+  }
   return result;
 }
 
@@ -77,14 +84,13 @@ Tensor rand(Shape shape) { return rand(std::move(shape), default_generator()); }
 
 Tensor rand(Shape shape, Generator& generator) {
   return draw(std::move(shape), generator,
-              [](const auto& words) { return uniform_from_bits(words[0]); });
+              [](uint32_t a, uint32_t) { return uniform_from_bits(a); });
 }
 
 Tensor randn(Shape shape) { return randn(std::move(shape), default_generator()); }
 
 Tensor randn(Shape shape, Generator& generator) {
-  return draw(std::move(shape), generator,
-              [](const auto& words) { return normal_from_bits(words[0], words[1]); });
+  return draw(std::move(shape), generator, normal_from_bits);
 }
 
 Tensor normal(const Tensor& mean, double std) { return normal(mean, std, default_generator()); }

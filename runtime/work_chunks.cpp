@@ -38,20 +38,23 @@ sinter_chunk locate(const sinter_chunk_plan& plan, int64_t number, bool whole, i
 
 }  // namespace
 
-extern "C" void sinter_run_chunks(const sinter_chunk_plan* plan, sinter_chunk_body body,
-                                  void* const* buffers, unsigned char* arena,
-                                  unsigned char* scratch, int64_t n, int64_t tid, int64_t threads,
-                                  sinter_barrier* barrier, const int64_t* places) {
+extern "C" void sinter_run_kernel(const sinter_kernel* kernel, const sinter_thread* thread) {
+  const sinter_thread& t = *thread;
+  const auto run_body = [&](sinter_chunk* chunk) {
+    kernel->body(t.buffers, t.arena, t.scratch, t.n, t.tid, t.threads, chunk, kernel->places);
+  };
+  const sinter_chunk_plan* const plan = kernel->chunks;
+  if (!plan) return run_body(nullptr);
   const auto chunks = static_cast<int32_t>(plan->panel_chunks * plan->row_chunks);
   int64_t kept = -1;
   const auto run = [&](int64_t number, bool whole) {
-    sinter_chunk chunk = locate(*plan, number, whole, n, threads);
+    sinter_chunk chunk = locate(*plan, number, whole, t.n, t.threads);
     chunk.kept = kept;
-    body(buffers, arena, scratch, n, tid, threads, &chunk, places);
+    run_body(&chunk);
     kept = chunk.kept;
   };
-  if (!barrier) return run(tid * chunks, true);
-  sinter::detail::WorkChunks& shared = sinter::detail::chunks_of(barrier);
-  const auto own = static_cast<int32_t>(tid);
+  if (!t.barrier) return run(t.tid * chunks, true);
+  sinter::detail::WorkChunks& shared = sinter::detail::chunks_of(t.barrier);
+  const auto own = static_cast<int32_t>(t.tid);
   for (int64_t number = -1; (number = shared.next(own, chunks, number)) >= 0;) run(number, false);
 }

@@ -69,66 +69,117 @@ class DenormalMode {
 };
 
 // Emits the function that runs the kernels in order.
-llvm::Function* emit_step(llvm::Module& out, const ir::Func& func, const Target& target) {
-  llvm::LLVMContext& context = out.getContext();
-  IRBuilder<> b(context);
-  llvm::Type *word = b.getInt64Ty(), *pointer = b.getPtrTy(), *half = b.getInt32Ty();
-  auto* type = llvm::FunctionType::get(half, {pointer, half, half}, false);
-  auto* function = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, func.name, out);
-  function->addFnAttr(llvm::Attribute::NoUnwind);
-  b.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
-  auto* call_type =
-      llvm::StructType::get(pointer, word, pointer, pointer, pointer, word);  // sinter_call
-  const auto field = [&](llvm::Type* t, unsigned i) {
-    return b.CreateLoad(t, b.CreateStructGEP(call_type, function->getArg(0), i));
-  };
-  Value* buffers = field(pointer, 0);
-  Value* n = field(word, 1);
-  Value* arena = field(pointer, 2);
-  Value* barrier = field(pointer, 3);
-  Value *tid = function->getArg(1), *threads = function->getArg(2);
-  Value *tid64 = b.CreateSExt(tid, word), *threads64 = b.CreateSExt(threads, word);
-  Value* scratch =
-      b.CreateGEP(b.getInt8Ty(), field(pointer, 4), b.CreateMul(tid64, field(word, 5)));
-  DenormalMode denormals(b, target);
+class StepEmitter {
+ public:
+  StepEmitter(llvm::Module& out, const ir::Func& func, const Target& target, const KernelSet& set)
+      : out_(out), func_(func), target_(target), set_(set), b_(out.getContext()) {}
 
-  const auto wait = out.getOrInsertFunction(
-      "sinter_barrier_wait", llvm::FunctionType::get(b.getVoidTy(), {pointer, half}, false));
-  Value* first = b.CreateICmpEQ(tid, b.getInt32(0));
-  Value* several = b.CreateICmpSGT(threads, b.getInt32(1));
-  Value* shared = b.CreateSelect(several, barrier, llvm::ConstantPointerNull::get(b.getPtrTy()));
-  int in_chunks = 0;  // kernels since the last barrier
-  const auto wait_for_all = [&] {
-    if_true(b, several, [&] { b.CreateCall(wait, {barrier, tid}); });
-    in_chunks = 0;
-  };
-  const std::vector<Value*> arguments{buffers, arena, scratch, n, tid64, threads64, shared};
-  for (const ir::Op& op : func.body) {
-    if (op.kind == ir::OpKind::barrier) {
-      wait_for_all();
-    } else if (op.kind == ir::OpKind::kernel) {
-      const auto kernel = out.getOrInsertFunction(kernel_symbol(func, op), kernel_type(context));
-      const auto run = [&] { b.CreateCall(kernel, arguments); };
-      if (op.attrs.flag("parallel") && batch_in_lanes(op)) {
-        run();
-        wait_for_all();
-        const auto tail = out.getOrInsertFunction(tail_symbol(func, op), kernel_type(context));
-        if_true(b, first, [&] { b.CreateCall(tail, arguments); });
-      } else if (op.attrs.flag("parallel")) {
-        if (op.attrs.flag("in_chunks")) {
-          if (in_chunks == sinter_open_runs) wait_for_all();
-          ++in_chunks;
-        }
-        run();
-      } else {
-        if_true(b, first, run);
-      }
+  llvm::Function* emit() {
+    auto* type = llvm::FunctionType::get(half_, {pointer_, half_, half_}, false);
+    auto* function =
+        llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, func_.name, out_);
+    function->addFnAttr(llvm::Attribute::NoUnwind);
+    b_.SetInsertPoint(llvm::BasicBlock::Create(b_.getContext(), "entry", function));
+    read_call(function->getArg(0), function->getArg(1), function->getArg(2));
+    DenormalMode denormals(b_, target_);
+    for (const ir::Op& op : func_.body) {
+      if (op.kind == ir::OpKind::barrier) wait_for_all();
+      if (op.kind == ir::OpKind::kernel) run_kernel(op);
+    }
+    denormals.restore();
+    b_.CreateRet(b_.getInt32(0));
+    return function;
+  }
+
+ private:
+  void read_call(Value* call, Value* tid, Value* threads) {
+    auto* call_type =
+        llvm::StructType::get(pointer_, word_, pointer_, pointer_, pointer_, word_);  // sinter_call
+    const auto field = [&](llvm::Type* t, unsigned i) {
+      return b_.CreateLoad(t, b_.CreateStructGEP(call_type, call, i));
+    };
+    Value *buffers = field(pointer_, 0), *n = field(word_, 1), *arena = field(pointer_, 2);
+    Value *tid64 = b_.CreateSExt(tid, word_), *threads64 = b_.CreateSExt(threads, word_);
+    Value* scratch =
+        b_.CreateGEP(b_.getInt8Ty(), field(pointer_, 4), b_.CreateMul(tid64, field(word_, 5)));
+    Value* several = b_.CreateICmpSGT(threads, b_.getInt32(1));
+    tid_ = tid;
+    barrier_ = b_.CreateSelect(several, field(pointer_, 3), none_);
+    first_ = b_.CreateICmpEQ(tid, b_.getInt32(0));
+    arguments_ = {buffers, arena, scratch, n, tid64, threads64};
+
+    const auto movable = [&](const ir::Op& op) {
+      return op.kind == ir::OpKind::kernel && set_.is_movable(op);
+    };
+    if (std::none_of(func_.body.begin(), func_.body.end(), movable)) return;
+    auto* thread_type = llvm::StructType::get(pointer_, pointer_, pointer_, word_, word_, word_,
+                                              pointer_);  // sinter_thread
+    thread_ = b_.CreateAlloca(thread_type);
+    std::vector<Value*> fields = arguments_;
+    fields.push_back(barrier_);
+    for (unsigned i = 0; i < fields.size(); ++i) {
+      b_.CreateStore(fields[i], b_.CreateStructGEP(thread_type, thread_, i));
     }
   }
-  denormals.restore();
-  b.CreateRet(b.getInt32(0));
-  return function;
-}
+
+  void wait_for_all() {
+    call("sinter_barrier_wait", {barrier_, tid_});
+    in_chunks_ = 0;
+  }
+
+  void run_kernel(const ir::Op& op) {
+    const bool parallel = op.attrs.flag("parallel");
+    if (op.attrs.flag("in_chunks")) {
+      if (in_chunks_ == sinter_open_runs) wait_for_all();
+      ++in_chunks_;
+    }
+    const std::string symbol = kernel_symbol(func_, op);
+    const auto run = [&] {
+      if (set_.is_movable(op)) {
+        llvm::Constant* kernel = out_.getOrInsertGlobal(descriptor_symbol(symbol), pointer_);
+        call("sinter_run_kernel", {kernel, thread_});
+      } else {
+        call_body(symbol);
+      }
+    };
+    if (!parallel) {
+      if_true(b_, first_, run);
+      return;
+    }
+    run();
+    if (batch_in_lanes(op)) {
+      wait_for_all();
+      if_true(b_, first_, [&] { call_body(tail_symbol(func_, op)); });
+    }
+  }
+
+  void call_body(const std::string& symbol) {
+    std::vector<Value*> arguments = arguments_;
+    arguments.insert(arguments.end(), {none_, none_});  // no chunk, no places
+    call(symbol, arguments);
+  }
+
+  void call(const std::string& symbol, const std::vector<Value*>& arguments) {
+    std::vector<llvm::Type*> types;
+    for (Value* v : arguments) types.push_back(v->getType());
+    const auto type = llvm::FunctionType::get(b_.getVoidTy(), types, false);
+    b_.CreateCall(out_.getOrInsertFunction(symbol, type), arguments);
+  }
+
+  llvm::Module& out_;
+  const ir::Func& func_;
+  const Target& target_;
+  const KernelSet& set_;
+  IRBuilder<> b_;
+  llvm::Type *const word_ = b_.getInt64Ty(), *const pointer_ = b_.getPtrTy(),
+                    *const half_ = b_.getInt32Ty();
+  Value* const none_ = llvm::ConstantPointerNull::get(b_.getPtrTy());
+  Value *tid_ = nullptr, *barrier_ = nullptr;  // the barrier: null for one thread
+  Value* first_ = nullptr;                     // whether this is thread 0
+  std::vector<Value*> arguments_;              // of bodies, but chunk and places
+  Value* thread_ = nullptr;                    // a sinter_thread
+  int in_chunks_ = 0;                          // kernels since the last barrier
+};
 
 }  // namespace
 
@@ -142,24 +193,23 @@ EmittedFunction emit_function(llvm::LLVMContext& context, const ir::Module& modu
   ProductParts parts(*out, target);
   FunctionContext shared{module, func, target, *out, parts, ir::definitions(func), {}, {}};
   for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
-  std::vector<const ir::Op*> by_batch, by_features;
+  std::vector<const ir::Op*> kernels;
   for (const ir::Op& op : func.body) {
     if (op.kind != ir::OpKind::kernel) continue;
-    (batch_in_lanes(op) ? by_batch : by_features).push_back(&op);
+    kernels.push_back(&op);
     TouchedValues touched = touched_values(func, shared.defs, shared.stored, op);
     touched.reads.merge(touched.writes);
     for (ir::ValueId v : touched.reads) ++shared.touched_by[v];
   }
   EmittedFunction emitted;
-  KernelSet set(shared, by_features, share);
-  for (const ir::Op* kernel : by_batch) BatchEmitter(shared, *kernel).emit();
+  KernelSet set(shared, kernels, share);
   set.emit_common();
   for (llvm::Function& f : *out) {
     if (!f.isDeclaration()) emitted.common.push_back({&f, set.share_of(f)});
   }
   set.emit_own();
   emitted.scratch_bytes = set.scratch_bytes();
-  emitted.common.push_back({emit_step(*out, func, target), Share::any});
+  emitted.common.push_back({StepEmitter(*out, func, target, set).emit(), Share::any});
 
   // Without these LLVM cuts 512-bit vectors in half.
   const std::string width = std::to_string(target.vector_bytes * 8);

@@ -33,18 +33,16 @@ std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel) {
   return func.name + "." + kernel.attrs.text("name");
 }
 
+std::string descriptor_symbol(const std::string& kernel_symbol) {
+  return kernel_symbol + ".kernel";
+}
+
 llvm::FunctionType* kernel_type(llvm::LLVMContext& context) {
   llvm::Type *pointer = llvm::PointerType::getUnqual(context),
              *word = llvm::Type::getInt64Ty(context);
   return llvm::FunctionType::get(llvm::Type::getVoidTy(context),
-                                 {pointer, pointer, pointer, word, word, word, pointer}, false);
-}
-
-llvm::FunctionType* movable_kernel_type(llvm::LLVMContext& context) {
-  llvm::FunctionType* plain = kernel_type(context);
-  std::vector<llvm::Type*> arguments(plain->param_begin(), plain->param_end());
-  arguments.push_back(llvm::PointerType::getUnqual(context));
-  return llvm::FunctionType::get(plain->getReturnType(), arguments, false);
+                                 {pointer, pointer, pointer, word, word, word, pointer, pointer},
+                                 false);
 }
 
 KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kernel)
@@ -57,19 +55,18 @@ KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kerne
       parts_(std::max(form_.parts, kernel.attrs.integer("parts"))) {}
 
 llvm::Function* KernelEmitter::emit() {
-  return emit_as(kernel_type(llvm_context()), kernel_symbol(context_.func, kernel_));
+  return emit_as(kernel_symbol(context_.func, kernel_), false);
 }
 
 llvm::Function* KernelEmitter::emit_movable(Places& places) {
-  llvm::Function* function =
-      emit_as(movable_kernel_type(llvm_context()), kernel_symbol(context_.func, kernel_) + ".body");
+  llvm::Function* function = emit_as(kernel_symbol(context_.func, kernel_) + ".body", true);
   places = places_;
   return function;
 }
 
-llvm::Function* KernelEmitter::emit_as(llvm::FunctionType* type, const std::string& name) {
-  auto* function =
-      llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, name, context_.out);
+llvm::Function* KernelEmitter::emit_as(const std::string& name, bool movable) {
+  auto* function = llvm::Function::Create(kernel_type(llvm_context()),
+                                          llvm::GlobalValue::ExternalLinkage, name, context_.out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   buffers_ = function->getArg(0);
   arena_ = function->getArg(1);
@@ -78,7 +75,7 @@ llvm::Function* KernelEmitter::emit_as(llvm::FunctionType* type, const std::stri
   tid_ = function->getArg(4);
   threads_ = function->getArg(5);
   chunk_ = function->getArg(6);
-  if (function->arg_size() > 7) table_ = function->getArg(7);
+  if (movable) table_ = function->getArg(7);
   BasicBlock* entry = BasicBlock::Create(llvm_context(), "entry", function);
   BasicBlock* start = BasicBlock::Create(llvm_context(), "start", function);
   entry_.SetInsertPoint(entry);

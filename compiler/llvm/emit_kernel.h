@@ -46,10 +46,10 @@ struct FunctionContext {
 
 // Name of the function that a kernel becomes, such as `train_step.k3_contraction_update`.
 std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel);
-// void kernel(ptr buffers, ptr arena, ptr scratch, i64 n, i64 tid, i64 threads, ptr barrier)
+// Of the sinter_kernel that says how a kernel of this symbol is called.
+std::string descriptor_symbol(const std::string& kernel_symbol);
+// That of sinter_kernel_body.
 llvm::FunctionType* kernel_type(llvm::LLVMContext& context);
-// The same with a chunk in place of the barrier, and a table of places behind it.
-llvm::FunctionType* movable_kernel_type(llvm::LLVMContext& context);
 
 class KernelEmitter {
  public:
@@ -59,8 +59,8 @@ class KernelEmitter {
   // Where a kernel's buffers lie, apart from its code: slots of the buffer array and byte offsets
   // in the arena, in the order in which the code first names them.
   using Places = std::vector<int64_t>;
-  // The kernel with one more argument, a table of `places`, so that kernels that do the same to
-  // other buffers have equal code.
+  // The kernel with `places` as an argument, so that kernels that do the same to other buffers have
+  // equal code.
   llvm::Function* emit_movable(Places& places);
   // Then: the chunks in which it wants to be called, if it does.
   const std::optional<sinter_chunk_plan>& chunks() const { return chunks_; }
@@ -152,7 +152,7 @@ class KernelEmitter {
   Value* entry_base(ir::ValueId v);
   Value* slot_base(int slot);
   Value* place(bool in_arena, int64_t at);
-  llvm::Function* emit_as(llvm::FunctionType* type, const std::string& name);
+  llvm::Function* emit_as(const std::string& name, bool movable);
   Value* arena_base(int64_t offset);
   Value* row_offset(const Access& access, Value* row);
   std::vector<Value*> row_indices(Value* row);

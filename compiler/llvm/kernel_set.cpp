@@ -4,7 +4,9 @@
 #include <array>
 #include <bit>
 
-#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Constants.h>
+
+#include "compiler/llvm/batch/emit_batch.h"
 
 namespace sinter::compiler {
 
@@ -27,25 +29,40 @@ KernelSet::KernelSet(const FunctionContext& context, const std::vector<const ir:
                      const Share& share)
     : context_(context), share_(share) {
   for (const ir::Op* kernel : kernels) {
-    groups_[twin_key(context.func, *kernel)].kernels.push_back(kernel);
+    if (batch_in_lanes(*kernel)) {
+      by_batch_.push_back(kernel);
+    } else {
+      groups_[twin_key(context.func, *kernel)].kernels.push_back(kernel);
+    }
   }
   int next = 0;
   for (auto& [key, group] : groups_) {
-    if (group.kernels.size() > 1) group.share = next++ % share.of;
+    const bool twins = group.kernels.size() > 1;
+    if (twins) group.share = next++ % share.of;
+    for (const ir::Op* kernel : group.kernels) {
+      if (twins || kernel->attrs.flag("in_chunks")) movable_.insert(kernel);
+    }
   }
 }
 
 void KernelSet::emit_common() {
+  // Functions that several modules have are taken out of all but one, what describes them is not.
+  const auto describe_once = [&](const ir::Op& kernel, const Body& body) {
+    if (share_.number == 0) describe(kernel, body);
+  };
+  for (const ir::Op* kernel : by_batch_) {
+    describe_once(*kernel, {.function = BatchEmitter(context_, *kernel).emit()});
+  }
   for (auto& [key, group] : groups_) {
     const ir::Op& first = *group.kernels[0];
     if (group.kernels.size() > 1) {
       group.first = emit_movable(first);
       group.bodies.push_back(group.first.function);
-    } else if (first.attrs.flag("in_chunks")) {
-      call(emit_movable(first), kernel_symbol(context_.func, first));
+    } else if (is_movable(first)) {
+      describe_once(first, emit_movable(first));
     } else {
       KernelEmitter emitter(context_, first);
-      emitter.emit();
+      describe_once(first, {.function = emitter.emit()});
       scratch_bytes_ = std::max(scratch_bytes_, emitter.scratch_bytes());
     }
   }
@@ -60,7 +77,7 @@ void KernelSet::emit_own() {
         body = emit_movable(*kernel);
         body.function = among(group.bodies, body.function);
       }
-      call(body, kernel_symbol(context_.func, *kernel));
+      describe(*kernel, body);
     }
   }
 }
@@ -92,35 +109,27 @@ int KernelSet::share_of(const llvm::Function& f) const {
   return Share::any;
 }
 
-// The kernel itself: its body at its places, in chunks if it wants to.
-void KernelSet::call(const Body& body, const std::string& name) {
+// A sinter_kernel as a constant.
+void KernelSet::describe(const ir::Op& kernel, const Body& body) {
   llvm::LLVMContext& context = context_.out.getContext();
-  const auto table = [&](const std::vector<int64_t>& words, const char* what) {
-    const std::vector<uint64_t> unsigned_words(words.begin(), words.end());
-    llvm::Constant* values = llvm::ConstantDataArray::get(context, unsigned_words);
-    return new llvm::GlobalVariable(context_.out, values->getType(), true,
-                                    llvm::GlobalValue::InternalLinkage, values, name + what);
+  const std::string name = kernel_symbol(context_.func, kernel);
+  const auto constant = [&](llvm::Constant* value, const std::string& symbol, auto linkage) {
+    return new llvm::GlobalVariable(context_.out, value->getType(), true, linkage, value, symbol);
   };
-  auto* function = llvm::Function::Create(kernel_type(context), llvm::GlobalValue::ExternalLinkage,
-                                          name, context_.out);
-  function->addFnAttr(llvm::Attribute::NoUnwind);
-  llvm::IRBuilder<> b(llvm::BasicBlock::Create(context, "entry", function));
-  std::vector<llvm::Value*> arguments;
-  llvm::FunctionCallee callee = body.function;
+  const auto table = [&](const auto& words, const char* what) -> llvm::Constant* {
+    const std::vector<uint64_t> unsigned_words(words.begin(), words.end());
+    return constant(llvm::ConstantDataArray::get(context, unsigned_words), name + what,
+                    llvm::GlobalValue::InternalLinkage);
+  };
+  llvm::Constant *places = llvm::ConstantPointerNull::get(llvm::PointerType::getUnqual(context)),
+                 *chunks = places;
+  if (!body.places.empty()) places = table(body.places, ".places");
   if (body.chunks) {
     using Words = std::array<int64_t, sizeof(sinter_chunk_plan) / sizeof(int64_t)>;
-    const auto plan = std::bit_cast<Words>(*body.chunks);
-    arguments = {table({plan.begin(), plan.end()}, ".chunks"), body.function};
-    std::vector<llvm::Type*> types(2, b.getPtrTy());
-    for (llvm::Argument& a : function->args()) types.push_back(a.getType());
-    types.push_back(b.getPtrTy());
-    callee = context_.out.getOrInsertFunction("sinter_run_chunks",
-                                              llvm::FunctionType::get(b.getVoidTy(), types, false));
+    chunks = table(std::bit_cast<Words>(*body.chunks), ".chunks");
   }
-  for (llvm::Argument& a : function->args()) arguments.push_back(&a);
-  arguments.push_back(table(body.places, ".places"));
-  b.CreateCall(callee, arguments)->setTailCall();
-  b.CreateRetVoid();
+  constant(llvm::ConstantStruct::getAnon({body.function, places, chunks}), descriptor_symbol(name),
+           llvm::GlobalValue::ExternalLinkage);
 }
 
 }  // namespace sinter::compiler

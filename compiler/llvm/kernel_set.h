@@ -1,9 +1,11 @@
-// The kernels of one LLVM module, equal ones once.
+// The kernels of one LLVM module: the code of each, equal ones once, and a sinter_kernel that says
+// how it is called.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,6 +36,10 @@ class KernelSet {
   // Bytes of its own that each thread needs for any kernel that has been emitted.
   int64_t scratch_bytes() const { return scratch_bytes_; }
 
+  // Before it takes its places from a table, or is cut into chunks, so that it is called by
+  // sinter_run_kernel.
+  bool is_movable(const ir::Op& kernel) const { return movable_.count(&kernel) > 0; }
+
   // The share to which a function belongs: Share::any if it is not the first body of a group.
   int share_of(const llvm::Function& f) const;
 
@@ -41,8 +47,8 @@ class KernelSet {
   // A function, and how a kernel calls it.
   struct Body {
     llvm::Function* function = nullptr;
-    KernelEmitter::Places places;
-    std::optional<sinter_chunk_plan> chunks;
+    KernelEmitter::Places places = {};
+    std::optional<sinter_chunk_plan> chunks = {};
   };
   struct Group {
     std::vector<const ir::Op*> kernels;
@@ -52,11 +58,13 @@ class KernelSet {
   };
   Body emit_movable(const ir::Op& kernel);
   llvm::Function* among(std::vector<llvm::Function*>& bodies, llvm::Function* body);
-  void call(const Body& body, const std::string& name);
+  void describe(const ir::Op& kernel, const Body& body);
 
   const FunctionContext& context_;
   const Share share_;
-  std::map<std::string, Group> groups_;
+  std::vector<const ir::Op*> by_batch_;
+  std::map<std::string, Group> groups_;  // of the others
+  std::set<const ir::Op*> movable_;
   int64_t scratch_bytes_ = 0;
   llvm::GlobalNumberState globals_;
 };

@@ -129,10 +129,7 @@ class NativeExecutable final : public Executable {
     for (const ir::Op& op : func.body) {
       if (op.kind != ir::OpKind::kernel || op.attrs.text("name") != kernel) continue;
       Kernel& code = kernels_[kernel];
-      if (!code.entry) {
-        code.entry = check(jit_->lookup(kernel_symbol(func, op)), "linking a kernel")
-                         .toPtr<KernelFunction>();
-      }
+      if (!code.code) code.code = linked_kernel(kernel_symbol(func, op));
       code.call = make_call(buffers, n);
       if (threads_ == 1 || !op.attrs.flag("parallel")) {
         code.run(0, 1);
@@ -155,8 +152,7 @@ class NativeExecutable final : public Executable {
     for (const ir::Op& op : func.body) {
       if (op.kind != ir::OpKind::kernel) continue;
       const std::string symbol = kernel_symbol(func, op);
-      const auto found = check(jit_->lookup(symbol), "linking a kernel");
-      out.push_back({symbol, found.toPtr<KernelFunction>(), scratch_bytes_});
+      out.push_back({symbol, linked_kernel(symbol), scratch_bytes_});
     }
     return out;
   }
@@ -166,14 +162,21 @@ class NativeExecutable final : public Executable {
  private:
   // One kernel that is called alone.
   struct Kernel {
-    KernelFunction entry = nullptr;
+    const sinter_kernel* code = nullptr;
     sinter_call call{};
     void run(int tid, int threads) const {
       const DenormalsAreZero mode;
-      entry(call.buffers, call.arena, call.scratch + tid * call.scratch_bytes, call.n, tid, threads,
-            threads > 1 ? call.barrier : nullptr);
+      const sinter_thread thread{
+          call.buffers, call.arena, call.scratch + tid * call.scratch_bytes, call.n,
+          tid,          threads,    threads > 1 ? call.barrier : nullptr};
+      sinter_run_kernel(code, &thread);
     }
   };
+
+  const sinter_kernel* linked_kernel(const std::string& symbol) const {
+    return check(jit_->lookup(descriptor_symbol(symbol)), "linking a kernel")
+        .toPtr<const sinter_kernel*>();
+  }
 
   void share(const sinter_call& call) {
     struct Context {
@@ -243,7 +246,7 @@ class NativeExecutable final : public Executable {
                                               llvm::JITSymbolFlags::Exported};
     };
     add("sinter_barrier_wait", &sinter_barrier_wait);
-    add("sinter_run_chunks", &sinter_run_chunks);
+    add("sinter_run_kernel", &sinter_run_kernel);
     check(library.define(llvm::orc::absoluteSymbols(std::move(symbols))), "defining symbols");
     // libm, for f64 transcendentals.
     library.addGenerator(check(llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(

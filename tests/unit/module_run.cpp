@@ -157,6 +157,10 @@ Run run_compiled(Executable& executable, const Func& func, const std::vector<Glo
                         [&](void* const* buffers) { executable.run(buffers, n); });
 }
 
+unsigned char* bytes_of(Tensor& words) {
+  return reinterpret_cast<unsigned char*>(words.data<double>());
+}
+
 Run run_one_after_the_other(const Executable& executable, const Func& func,
                             const std::vector<Global>& globals, const Inputs& in, int64_t n,
                             int threads) {
@@ -172,8 +176,9 @@ Run run_one_after_the_other(const Executable& executable, const Func& func,
       const CompiledKernel& kernel = kernels.at(next++);
       Tensor scratch = zeros({kernel.scratch_bytes / 8 + 1}, DType::f64);
       for (int tid = 0; tid < (op.attrs.flag("parallel") ? threads : 1); ++tid) {
-        kernel.run(buffers, arena.data<double>(), scratch.data<double>(), n, tid, threads,
-                   barrier.handle());
+        const sinter_thread thread{buffers, bytes_of(arena), bytes_of(scratch), n,
+                                   tid,     threads,         barrier.handle()};
+        sinter_run_kernel(kernel.code, &thread);
       }
     }
   });

@@ -31,7 +31,7 @@ std::unique_ptr<Executable> compiled(const std::string& name, bool perf_map = fa
 
 TEST_CASE("no page is both writable and executable", "[native]") {
   const auto executable = compiled("pages");
-  const auto kernel = reinterpret_cast<uintptr_t>(executable->kernels().at(0).run);
+  const auto kernel = reinterpret_cast<uintptr_t>(executable->kernels().at(0).code->body);
   std::ifstream maps("/proc/self/maps");
   std::string line;
   bool found = false;
@@ -70,7 +70,7 @@ TEST_CASE("perf finds the names of kernels", "[native]") {
     step_found |= name == "listed";
     if (name != kernel.symbol) continue;
     kernel_found = true;
-    CHECK(address == reinterpret_cast<uintptr_t>(kernel.run));
+    CHECK(address == reinterpret_cast<uintptr_t>(kernel.code->body));
   }
   CHECK(kernel_found);
   CHECK(step_found);

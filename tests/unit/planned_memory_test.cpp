@@ -222,7 +222,8 @@ void run_watched(const CompiledKernel& kernel, const Buffers& buffers, unsigned 
   const Buffer scratch({DType::f32, {kernel.scratch_bytes / 4}}, n);
   const DenormalsAreZero mode;
   std::feclearexcept(FE_ALL_EXCEPT);
-  kernel.run(buffers.pointers(), arena, scratch.data(), n, 0, 1, nullptr);
+  const sinter_thread thread{buffers.pointers(), arena, scratch.data(), n, 0, 1, nullptr};
+  sinter_run_kernel(kernel.code, &thread);
   CHECK_FALSE(std::fetestexcept(FE_INVALID));
 }
 
@@ -521,10 +522,12 @@ TEST_CASE("the watch sees a row too many and a value that was not written", "[me
   const auto arena = spread_arena(func);
   const Buffers buffers(module, func, 8);
   const Buffer scratch({DType::f32, {kernels[0].scratch_bytes / 4}}, 8);
+  sinter_thread thread{buffers.pointers(), arena->base(), scratch.data(), 8, 0, 1, nullptr};
   const pid_t child = fork();
   if (child == 0) {
     std::signal(SIGSEGV, SIG_DFL);
-    kernels[0].run(buffers.pointers(), arena->base(), scratch.data(), 9, 0, 1, nullptr);
+    thread.n = 9;
+    sinter_run_kernel(kernels[0].code, &thread);
     _exit(0);
   }
   int status = 0;
@@ -533,7 +536,7 @@ TEST_CASE("the watch sees a row too many and a value that was not written", "[me
   CHECK(WTERMSIG(status) == SIGSEGV);
 
   std::feclearexcept(FE_ALL_EXCEPT);
-  kernels[1].run(buffers.pointers(), arena->base(), scratch.data(), 8, 0, 1, nullptr);
+  sinter_run_kernel(kernels[1].code, &thread);
   CHECK(std::fetestexcept(FE_INVALID));
 }
 

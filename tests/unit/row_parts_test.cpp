@@ -199,7 +199,14 @@ TEST_CASE("a thread reads and writes the rows of its parts only") {
       std::vector<std::byte> scratch(static_cast<size_t>(kernel.scratch_bytes) + 64);
       auto* at = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) /
                                               64 * 64);
-      kernel.run(own.pointers(), arena.data(), at, n, tid, 2, nullptr);
+      const sinter_thread thread{own.pointers(),
+                                 reinterpret_cast<unsigned char*>(arena.data()),
+                                 reinterpret_cast<unsigned char*>(at),
+                                 n,
+                                 tid,
+                                 2,
+                                 nullptr};
+      sinter_run_kernel(kernel.code, &thread);
     }
     // Arguments 0 and 1, @w, then %dw, %db, %sum, %d.
     for (const auto& [buffer, rows, width] :

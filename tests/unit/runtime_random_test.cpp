@@ -45,8 +45,8 @@ TEST_CASE("uniform numbers are the top 24 bits and never 1", "[random]") {
   CHECK(uniform_from_bits(~0u) == 1 - 0x1p-24f);
   CHECK(uniform_from_bits(0xFF) == 0);
   Generator generator(7);
-  const Tensor x = rand({3, 5}, generator);
-  for (uint64_t i = 0; i < 15; ++i)
+  const Tensor x = rand({3, 15}, generator);
+  for (uint64_t i = 0; i < 45; ++i)
     CHECK(x.data<float>()[i] == uniform_from_bits(random_bits(7, generator.stream(), 0, i)));
 }
 

@@ -32,9 +32,9 @@ std::string tail_symbol(const ir::Func& func, const ir::Op& kernel) {
   return kernel_symbol(func, kernel) + ".tail";
 }
 
-void BatchEmitter::emit() {
+llvm::Function* BatchEmitter::emit() {
   choose_block();
-  begin_function(kernel_symbol(context_.func, kernel_));
+  llvm::Function* function = begin_function(kernel_symbol(context_.func, kernel_));
   if (kernel_.attrs.flag("parallel")) {
     emit_chunks();
     end_function();
@@ -45,9 +45,10 @@ void BatchEmitter::emit() {
   }
   emit_tail();
   end_function();
+  return function;
 }
 
-void BatchEmitter::begin_function(const std::string& name) {
+llvm::Function* BatchEmitter::begin_function(const std::string& name) {
   auto* function = llvm::Function::Create(kernel_type(llvm_context()),
                                           llvm::GlobalValue::ExternalLinkage, name, context_.out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
@@ -65,6 +66,7 @@ void BatchEmitter::begin_function(const std::string& name) {
   scalars_.clear();
   finished_.clear();
   bases_.clear();
+  return function;
 }
 
 void BatchEmitter::end_function() {

@@ -34,9 +34,9 @@ class BatchEmitter {
  public:
   BatchEmitter(const FunctionContext& context, const ir::Op& kernel);
 
-  // A function of kernel_type. A parallel kernel computes the
-  // totals of its thread's chunks of rows; the tail is a function of its own, for one thread.
-  void emit();
+  // A function of kernel_type. That of a parallel kernel computes the totals of its thread's chunks
+  // of rows, and a function of its own, tail_symbol, the rest on one thread.
+  llvm::Function* emit();
 
  private:
   using Value = llvm::Value;
@@ -52,7 +52,7 @@ class BatchEmitter {
   };
 
   // The frame (emit_batch.cpp).
-  void begin_function(const std::string& name);
+  llvm::Function* begin_function(const std::string& name);
   void end_function();
   void emit_chunks();
   void add_chunks();

@@ -25,7 +25,8 @@ typedef struct sinter_call {
    Returns 0 on success. Never throws. */
 typedef int32_t (*sinter_function)(const sinter_call* call, int32_t tid, int32_t threads);
 
-/* Returns once all participants have called it; what each wrote before is visible to all after. */
+/* Returns once all participants have called it; what each wrote before is visible to all after.
+   NULL is the barrier of a thread alone. */
 void sinter_barrier_wait(sinter_barrier* barrier, int32_t tid);
 
 /* How a kernel's work, rows x panels of columns, is cut into chunks that threads may take over from
@@ -46,18 +47,34 @@ typedef struct sinter_chunk {
   int64_t kept; /* the body's own between the chunks of a thread in one run, -1 in the first */
 } sinter_chunk;
 
-typedef void (*sinter_chunk_body)(void* const* buffers, unsigned char* arena,
-                                  unsigned char* scratch, int64_t n, int64_t tid, int64_t threads,
-                                  sinter_chunk* chunk, const int64_t* places);
+/* Computes what thread `tid` of `threads` has to for n rows, or, of a kernel that is cut, a chunk.
+   What it stores for other kernels goes to its places in the arena; scratch is the thread's own. */
+typedef void (*sinter_kernel_body)(void* const* buffers, unsigned char* arena,
+                                   unsigned char* scratch, int64_t n, int64_t tid, int64_t threads,
+                                   sinter_chunk* chunk, const int64_t* places);
 
-/* Calls body for each chunk that thread `tid` gets: those of its share, and of its partner's when
-   it is through with them. Every chunk goes to one thread. With barrier == NULL a thread's share is
-   one chunk. All participants run the same plans in the same order, at most sinter_open_runs
-   between two waits. */
+/* A kernel of a compiled step. */
+typedef struct sinter_kernel {
+  sinter_kernel_body body;
+  const int64_t* places; /* slots of the buffer array and byte offsets in the arena, for a body that
+                            several kernels share; else NULL */
+  const sinter_chunk_plan* chunks; /* NULL: it is not cut */
+} sinter_kernel;
+
+/* What one thread of a call hands to all kernels. */
+typedef struct sinter_thread {
+  void* const* buffers;
+  unsigned char *arena, *scratch;
+  int64_t n, tid, threads;
+  sinter_barrier* barrier;
+} sinter_thread;
+
+/* Runs what a thread gets of a kernel. If it is cut, those are the chunks of the thread's share,
+   and of its partner's when it is through with them; every chunk goes to one thread. Without a
+   barrier a thread's share is one chunk. All participants run the same kernels in the same order,
+   at most sinter_open_runs of those that are cut between two waits. */
 enum { sinter_open_runs = 8 };
-void sinter_run_chunks(const sinter_chunk_plan* plan, sinter_chunk_body body, void* const* buffers,
-                       unsigned char* arena, unsigned char* scratch, int64_t n, int64_t tid,
-                       int64_t threads, sinter_barrier* barrier, const int64_t* places);
+void sinter_run_kernel(const sinter_kernel* kernel, const sinter_thread* thread);
 
 #ifdef __cplusplus
 }
