@@ -22,6 +22,13 @@ constexpr size_t line_bytes = 64;
 // then needs one translation where it needed 512.
 constexpr size_t huge_page = size_t{2} << 20, least_huge = 2 * huge_page;
 
+// Also tells buffers of our own from memory that a tensor was wrapped around.
+struct Free {
+  size_t bytes;
+  std::align_val_t alignment;
+  void operator()(void* p) const { ::operator delete(p, alignment); }
+};
+
 std::shared_ptr<void> allocate(size_t bytes) {
   if (bytes == 0) return nullptr;
   const size_t rounded = (bytes + line_bytes - 1) / line_bytes * line_bytes;
@@ -34,7 +41,7 @@ std::shared_ptr<void> allocate(size_t bytes) {
   // Advice: where the system has none of them, nothing is lost.
   if (rounded >= least_huge) madvise(memory, rounded, MADV_HUGEPAGE);
 #endif
-  return {memory, [alignment](void* p) { ::operator delete(p, alignment); }};
+  return {memory, Free{bytes, alignment}};
 }
 
 // A shape without elements may name sizes whose product no integer holds; nothing is read by
@@ -200,6 +207,12 @@ Tensor Tensor::clone() const {
   detail::copy_strided(result.first_, result.strides_, first_, strides_, shape_,
                        dtype_size(dtype_));
   return result;
+}
+
+Tensor Tensor::unshared() && {
+  const Free* ours = std::get_deleter<Free>(buffer_);
+  const bool whole = ours != nullptr && ours->bytes == nbytes() && is_contiguous();
+  return whole && buffer_.use_count() == 1 ? std::move(*this) : clone();
 }
 
 void Tensor::copy_from(const Tensor& other) {

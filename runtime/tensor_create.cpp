@@ -4,9 +4,11 @@
 #include <sinter/error.h>
 #include <sinter/random.h>
 #include <sinter/tensor.h>
+#include <sinter/thread_team.h>
 
 #include "runtime/convert.h"
 #include "runtime/dispatch.h"
+#include "runtime/on_threads.h"
 #include "runtime/strided_copy.h"
 
 namespace sinter {
@@ -32,16 +34,23 @@ Tensor fill(Shape shape, DType dtype, F f) {
 template <class F>
 Tensor draw(Shape shape, Generator& generator, F f) {
   constexpr int64_t together = 16;
+  constexpr int64_t worth_a_thread = int64_t{1} << 15;  // 300 us
   const uint64_t step = generator.next_step();
   Tensor result = Tensor::empty(std::move(shape));
   float* data = result.data<float>();
   const int64_t count = result.numel();
-  for (int64_t first = 0; first < count; first += together) {
-    const auto words = random_blocks<together>(generator.seed(), generator.stream(), step,
-                                               static_cast<uint64_t>(first));
-    const auto here = static_cast<size_t>(std::min(together, count - first));
-    for (size_t i = 0; i < here; ++i) data[first + i] = f(words[0][i], words[1][i]);
-  }
+  const int64_t parts =
+      std::clamp<int64_t>(count / worth_a_thread, 1, ThreadTeam::available_cores());
+  detail::on_threads(static_cast<int>(parts), [&](int part) {
+    const int64_t end = count * (part + 1) / parts;
+    for (int64_t first = count * part / parts; first < end; first += together) {
+      const auto words = random_blocks<together>(generator.seed(), generator.stream(), step,
+                                                 static_cast<uint64_t>(first));
+      const auto here = static_cast<size_t>(std::min(together, end - first));
+      for (size_t i = 0; i < here; ++i)
+        data[first + static_cast<int64_t>(i)] = f(words[0][i], words[1][i]);
+    }
+  });
   return result;
 }
 

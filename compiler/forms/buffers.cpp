@@ -81,10 +81,13 @@ bool moves_elements(const Func& func, const Op& view) {
   return !match_non_unit(func.type(view.operands[0]).shape, func.type(view.result).shape, pairs);
 }
 
-ValueId stored_base(const Func& func, const std::vector<const Op*>& defs, const StoredSet& stored,
-                    ValueId v) {
-  while (func[v].def == ir::ValueDef::op && !stored.count(v)) {
-    const Op& op = *defs[static_cast<size_t>(v.index)];
+StoredValues::StoredValues(const Func& func) : defs(ir::definitions(func)) {
+  for (const Op& op : func.body) stored.insert(op.outputs.begin(), op.outputs.end());
+}
+
+ValueId stored_base(const Func& func, const StoredValues& values, ValueId v) {
+  while (func[v].def == ir::ValueDef::op && !values.stored.count(v)) {
+    const Op& op = *values.defs[static_cast<size_t>(v.index)];
     // What a kernel computes on its way has no memory.
     if (!def(op).is(Trait::view)) break;
     v = op.operands[0];
@@ -92,8 +95,7 @@ ValueId stored_base(const Func& func, const std::vector<const Op*>& defs, const 
   return v;
 }
 
-TouchedValues touched_values(const Func& func, const std::vector<const Op*>& defs,
-                             const StoredSet& stored, const Op& kernel) {
+TouchedValues touched_values(const Func& func, const StoredValues& values, const Op& kernel) {
   TouchedValues out;
   std::set<ValueId> inside;
   for (const Op& op : kernel.body) {
@@ -101,7 +103,7 @@ TouchedValues touched_values(const Func& func, const std::vector<const Op*>& def
       if (op.kind == OpKind::assign && i == 0) {
         out.writes.insert(op.operands[0]);
       } else if (!inside.count(op.operands[i])) {
-        out.reads.insert(stored_base(func, defs, stored, op.operands[i]));
+        out.reads.insert(stored_base(func, values, op.operands[i]));
       }
     }
     if (op.result.valid()) inside.insert(op.result);

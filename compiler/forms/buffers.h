@@ -19,9 +19,19 @@ struct BufferAccess {
   // For each of them, the index in the buffer is start + step * index of the reader.
   std::vector<int64_t> starts, steps;
 };
-// `axes` gives the reader's index for each axis of `value`. `stored` tells which values have
-// memory. Nothing if a view in between cannot be followed (then it needs memory of its own).
+// The values that have memory of their own, beside arguments and globals.
 using StoredSet = std::set<ir::ValueId>;
+
+// What makes each value of a function, and which of them its kernels store. Valid until ops move.
+struct StoredValues {
+  explicit StoredValues(const ir::Func& func);
+
+  std::vector<const ir::Op*> defs;  // as ir::definitions
+  StoredSet stored;
+};
+
+// `axes` gives the reader's index for each axis of `value`. Nothing if a view in between cannot be
+// followed (then it needs memory of its own).
 std::optional<BufferAccess> resolve_access(const ir::Func& func,
                                            const std::vector<const ir::Op*>& defs,
                                            const StoredSet& stored, ir::ValueId value,
@@ -36,14 +46,13 @@ bool match_non_unit(const ir::Shape& a, const ir::Shape& b,
                     std::vector<std::pair<int, int>>& pairs);
 
 // The stored value that a reader of `v` reads: views lead to what they show.
-ir::ValueId stored_base(const ir::Func& func, const std::vector<const ir::Op*>& defs,
-                        const StoredSet& stored, ir::ValueId v);
+ir::ValueId stored_base(const ir::Func& func, const StoredValues& values, ir::ValueId v);
 
 // The stored values that a kernel reads and writes; a global that it assigns is written.
 struct TouchedValues {
   std::set<ir::ValueId> reads, writes;
 };
-TouchedValues touched_values(const ir::Func& func, const std::vector<const ir::Op*>& defs,
-                             const StoredSet& stored, const ir::Op& kernel);
+TouchedValues touched_values(const ir::Func& func, const StoredValues& values,
+                             const ir::Op& kernel);
 
 }  // namespace sinter::compiler

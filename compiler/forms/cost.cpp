@@ -48,10 +48,8 @@ double padded_elements(const ir::Shape& domain, int64_t n) {
 }
 
 // Every buffer that the kernel touches, once.
-double touched_bytes(const Func& func, const Op& kernel, int64_t n) {
-  StoredSet stored;
-  for (const Op& op : func.body) stored.insert(op.outputs.begin(), op.outputs.end());
-  const TouchedValues touched = touched_values(func, ir::definitions(func), stored, kernel);
+double touched_bytes(const Func& func, const StoredValues& values, const Op& kernel, int64_t n) {
+  const TouchedValues touched = touched_values(func, values, kernel);
   double out = 0;
   for (const std::set<ValueId>* buffers : {&touched.reads, &touched.writes}) {
     for (ValueId v : *buffers) {
@@ -112,7 +110,8 @@ double element_operations(const Func& func, const Op& op) {
   return cost;
 }
 
-KernelCost kernel_cost(const Module& module, const Func& func, const Op& kernel, int64_t n) {
+KernelCost kernel_cost(const Module& module, const Func& func, const StoredValues& values,
+                       const Op& kernel, int64_t n) {
   KernelCost cost;
   if (batch_in_lanes(kernel)) {
     cost.operations = batch_form(func, kernel).row_ops * static_cast<double>(n);
@@ -121,7 +120,7 @@ KernelCost kernel_cost(const Module& module, const Func& func, const Op& kernel,
     cost.serial = form.serial();
     count_work(func, form, n, cost);
   }
-  cost.bytes = touched_bytes(func, kernel, n);
+  cost.bytes = touched_bytes(func, values, kernel, n);
   const Level* level = std::begin(memory);
   while (cost.bytes > level->size) ++level;
   const std::pair<double, std::string_view> times[] = {

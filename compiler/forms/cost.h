@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "compiler/forms/buffers.h"
 #include "ir/graph.h"
 
 namespace sinter::compiler {
@@ -21,8 +22,8 @@ struct KernelCost {
 };
 
 // A kernel op of `func`, for n rows.
-KernelCost kernel_cost(const ir::Module& module, const ir::Func& func, const ir::Op& kernel,
-                       int64_t n);
+KernelCost kernel_cost(const ir::Module& module, const ir::Func& func, const StoredValues& values,
+                       const ir::Op& kernel, int64_t n);
 std::string to_string(const KernelCost& cost);
 
 // Vector operations for one element of an elementwise op.

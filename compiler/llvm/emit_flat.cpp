@@ -18,7 +18,7 @@ bool KernelEmitter::lies_flat(ValueId v, const AxisMap& axes, bool written) cons
   BufferAccess at{v, func.type(v).shape, axes, {}, {}};
   at.steps.assign(axes.size(), 1);
   if (!written) {
-    const auto found = resolve_access(func, context_.defs, context_.stored, v, axes);
+    const auto found = resolve_access(func, context_.values.defs, context_.values.stored, v, axes);
     if (!found) return false;
     at = *found;
   }
@@ -100,8 +100,7 @@ void KernelEmitter::fetch_columns(Value* column, Value* end) {
     emit_prefetch(builder_, first, bytes, written);
   };
   const auto shared = [&](ValueId v) {
-    const auto it =
-        context_.touched_by.find(stored_base(context_.func, context_.defs, context_.stored, v));
+    const auto it = context_.touched_by.find(stored_base(context_.func, context_.values, v));
     return it != context_.touched_by.end() && it->second > 1;
   };
   for (const KernelOp& k : form_.ops) {

@@ -191,13 +191,12 @@ EmittedFunction emit_function(llvm::LLVMContext& context, const ir::Module& modu
   out->setTargetTriple(target.machine->getTargetTriple().str());
 
   ProductParts parts(*out, target);
-  FunctionContext shared{module, func, target, *out, parts, ir::definitions(func), {}, {}};
-  for (const ir::Op& op : func.body) shared.stored.insert(op.outputs.begin(), op.outputs.end());
+  FunctionContext shared{module, func, target, *out, parts, StoredValues(func), {}};
   std::vector<const ir::Op*> kernels;
   for (const ir::Op& op : func.body) {
     if (op.kind != ir::OpKind::kernel) continue;
     kernels.push_back(&op);
-    TouchedValues touched = touched_values(func, shared.defs, shared.stored, op);
+    TouchedValues touched = touched_values(func, shared.values, op);
     touched.reads.merge(touched.writes);
     for (ir::ValueId v : touched.reads) ++shared.touched_by[v];
   }

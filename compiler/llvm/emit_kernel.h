@@ -36,8 +36,7 @@ struct FunctionContext {
   const Target& target;
   llvm::Module& out;
   ProductParts& parts;
-  std::vector<const ir::Op*> defs;
-  StoredSet stored;
+  StoredValues values;
   std::map<ir::ValueId, int> touched_by;  // stored values: by how many kernels
   // Slots of the buffer array: arguments, then globals, then results.
   std::vector<int> result_slots(ir::ValueId value) const;

@@ -129,13 +129,13 @@ KernelEmitter::Access KernelEmitter::access_of(ValueId v, const AxisMap& axes, b
   for (int a : axes) reader_axes = std::max(reader_axes, a + 1);
   reader_axes = std::max(reader_axes, form_.rank() + static_cast<int>(depth_dims_.size()));
   StoredSet hidden;
-  const StoredSet* stored = &context_.stored;
+  const StoredSet* stored = &context_.values.stored;
   if (through_view && stored->count(v)) {
     hidden = *stored;
     hidden.erase(v);
     stored = &hidden;
   }
-  const auto found = resolve_access(context_.func, context_.defs, *stored, v, axes);
+  const auto found = resolve_access(context_.func, context_.values.defs, *stored, v, axes);
   SINTER_CHECK(found.has_value(), "%{} has no memory to read", context_.func[v].name);
   return make_access(*found, reader_axes);
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <thread>
 #include <utility>
 
 #include <llvm/IR/Instructions.h>
@@ -16,6 +15,7 @@
 #include "compiler/compile.h"
 #include "compiler/llvm/emit_function.h"
 #include "compiler/llvm/target.h"
+#include "runtime/on_threads.h"
 
 namespace sinter::compiler {
 
@@ -116,12 +116,9 @@ std::vector<CodePart> generate_code(const ir::Module& module, const ir::Func& fu
   const int compilers = kernels > 1 ? std::min(ThreadTeam::available_cores(), 2) : 1;
   std::vector<Part> parts(static_cast<size_t>(compilers));
   for (int i = 0; i < compilers; ++i) parts[static_cast<size_t>(i)].share = {i, compilers};
-  std::vector<std::thread> others;
-  for (size_t i = 1; i < parts.size(); ++i) {
-    others.emplace_back([&, i] { compile_part(parts[i], module, func, options); });
-  }
-  compile_part(parts[0], module, func, options);
-  for (std::thread& t : others) t.join();
+  sinter::detail::on_threads(compilers, [&](int i) {
+    compile_part(parts[static_cast<size_t>(i)], module, func, options);
+  });
   std::vector<CodePart> out;
   for (Part& part : parts) {
     if (part.failure) std::rethrow_exception(part.failure);

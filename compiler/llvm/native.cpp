@@ -286,10 +286,11 @@ class NativeExecutable final : public Executable {
   }
 
   double expected_us(const ir::Func& func) const {
+    const StoredValues values(func);
     double us = 0;
     for (const ir::Op& op : func.body) {
       if (op.kind != ir::OpKind::kernel) continue;
-      us += kernel_cost(module_, func, op, func.max_batch).us;
+      us += kernel_cost(module_, func, values, op, func.max_batch).us;
     }
     return us;
   }

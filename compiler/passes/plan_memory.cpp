@@ -66,7 +66,7 @@ class Planner {
     const int64_t parts = parts_of_batch();
     for (Op& op : func_.body) {
       if (op.kind != OpKind::kernel) continue;
-      const KernelCost cost = kernel_cost(module_, func_, op, max_batch_);
+      const KernelCost cost = kernel_cost(module_, func_, values_, op, max_batch_);
       op.notes.push_back(to_string(cost));
       if (batch_in_lanes(op)) {
         share_rows(op);
@@ -105,10 +105,10 @@ class Planner {
     kernel.attrs.set("chunk", chunks.rows);
   }
 
-  ValueId base(ValueId v) const { return stored_base(func_, defs_, stored_, v); }
+  ValueId base(ValueId v) const { return stored_base(func_, values_, v); }
 
   Touch touch(const Op& kernel) const {
-    return {touched_values(func_, defs_, stored_, kernel), kernel.attrs.flag("parallel"),
+    return {touched_values(func_, values_, kernel), kernel.attrs.flag("parallel"),
             kernel.attrs.integer("parts")};
   }
 
@@ -136,8 +136,6 @@ class Planner {
 
   // Kernels in an order that needs few barriers: those that no barrier has to come before go first.
   void insert_barriers() {
-    defs_ = ir::definitions(func_);
-    for (const Op& op : func_.body) stored_.insert(op.outputs.begin(), op.outputs.end());
     // Asked for before any op moves: a touch looks through views at the top level.
     struct Kernel {
       Op* op;
@@ -212,7 +210,7 @@ class Planner {
     }
     func_.body = std::move(body);
     // The ops have moved, so their addresses have changed.
-    defs_ = ir::definitions(func_);
+    values_ = StoredValues(func_);
   }
 
   void record(const Touch& t, int time) {
@@ -261,7 +259,7 @@ class Planner {
     std::set<ValueId> results;
     for (ValueId v : func_.results) results.insert(base(v));
     std::vector<ValueId> values;
-    for (ValueId v : stored_) {
+    for (ValueId v : values_.stored) {
       if (!results.count(v)) values.push_back(v);
     }
     choose_pitches(values);
@@ -320,8 +318,7 @@ class Planner {
   const Module& module_;
   Func& func_;
   const int64_t max_batch_;
-  std::vector<const Op*> defs_;
-  std::set<ValueId> stored_;
+  StoredValues values_{func_};
   std::map<ValueId, std::pair<int, int>> alive_;  // first and last time
 };
 

@@ -40,15 +40,13 @@ struct Use {
 class Shares {
  public:
   Shares(const Module& module, Func& func, int64_t n) : func_(func), n_(n) {
-    const std::vector<const Op*> defs = ir::definitions(func);
-    StoredSet stored;
-    for (const Op& op : func.body) stored.insert(op.outputs.begin(), op.outputs.end());
+    const StoredValues values(func);
     for (Op& op : func.body) {
       // What one thread runs alone is the same for every choice.
       if (op.kind != OpKind::kernel || batch_in_lanes(op) || !op.attrs.flag("parallel")) continue;
       kernels_.push_back({&op, kernel_form(module, func, op)});
       add_uses([&](ValueId v, AxisMap axes, bool written) {
-        const ValueId buffer = stored_base(func, defs, stored, v);
+        const ValueId buffer = stored_base(func, values, v);
         if (buffer != v) axes.clear();
         uses_[buffer].push_back({kernels_.size() - 1, std::move(axes), written});
       });

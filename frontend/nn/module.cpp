@@ -17,7 +17,7 @@ namespace sinter::nn {
 Parameter::Parameter(std::string name, Tensor value) : name_(std::move(name)) {
   state_ = std::make_shared<State>();
   // A buffer of its own: the step updates it in place.
-  state_->value = value.clone();
+  state_->value = std::move(value).unshared();
 }
 
 const Tensor& Parameter::value() const {

@@ -50,6 +50,19 @@ TEST_CASE("uniform numbers are the top 24 bits and never 1", "[random]") {
     CHECK(x.data<float>()[i] == uniform_from_bits(random_bits(7, generator.stream(), 0, i)));
 }
 
+TEST_CASE("a number is the same however many are drawn with it", "[random]") {
+  Generator generator(7), other(7);
+  const int64_t count = (int64_t{1} << 17) + 5;  // enough for several threads
+  const Tensor many = rand({count}, generator);
+  CHECK(equal(many.rows(0, 40), rand({40}, other)));
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t bits = random_bits(7, generator.stream(), 0, static_cast<uint64_t>(i));
+    wrong += many.data<float>()[i] != uniform_from_bits(bits);
+  }
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("normal numbers follow Box and Muller and stay finite", "[random]") {
   CHECK(normal_from_bits(~0u, 123) == 0);
   CHECK(std::isfinite(normal_from_bits(0, 0)));

@@ -121,6 +121,24 @@ TEST_CASE("buffers start at a multiple of 64 bytes and copies share them", "[ten
   }
 }
 
+TEST_CASE("an unshared tensor keeps its buffer only where nobody else has it", "[tensor]") {
+  const auto keeps = [](Tensor t) {
+    const void* before = t.raw();
+    const Tensor same = t.clone(), after = std::move(t).unshared();
+    CHECK(equal(after, same));
+    CHECK(after.is_contiguous());
+    return after.raw() == before;
+  };
+  CHECK(keeps(zeros({3, 2})));
+  Tensor shared = zeros({3, 2});
+  CHECK_FALSE(keeps(shared));
+  CHECK_FALSE(keeps(zeros({3, 2}).transpose(0, 1)));
+  CHECK_FALSE(keeps(zeros({3, 2}).rows(0, 2)));
+  std::vector<float> mine(6);
+  CHECK_FALSE(keeps(Tensor::wrap(std::span(mine), {3, 2})));
+  CHECK(keeps(Tensor::from(mine, {3, 2})));
+}
+
 TEST_CASE("values given with a shape must fill it", "[tensor]") {
   const std::vector<double> values{1, 2, 3, 4, 5, 6};
   CHECK(Tensor::from(values, {2, 3}).at({1, 0}) == 4);

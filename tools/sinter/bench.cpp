@@ -108,6 +108,7 @@ struct Bench {
     if (!kernels) return;
     fmt::print("  {:>10} {:>6} {:>9} {:>10} {:>6}  {}\n", "us", "share", "GFLOP/s", "expected",
                "ratio", "kernel");
+    const compiler::StoredValues values(f);
     double sum = 0, expected_sum = 0;
     for (const ir::Op& op : f.body) {
       if (op.kind != ir::OpKind::kernel) continue;
@@ -116,7 +117,7 @@ struct Bench {
           least_us(blocks, [&] { executable->run_kernel(kernel, buffers.pointers(), rows); });
       const double flops = flops_of(planned, f, op, rows);
       const bool parallel = op.attrs.flag("parallel");
-      const compiler::KernelCost cost = compiler::kernel_cost(planned, f, op, rows);
+      const compiler::KernelCost cost = compiler::kernel_cost(planned, f, values, op, rows);
       const double expected = cost.us / (parallel ? executable->threads() : 1);
       fmt::print("  {:>10.3f} {:>5.1f}% {:>9.2f} {:>10.3f} {:>6.2f}  {}{}\n", us, 100 * us / whole,
                  flops / us * 1e-3, expected, us / expected, kernel, parallel ? " (parallel)" : "");

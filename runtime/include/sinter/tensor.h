@@ -144,6 +144,8 @@ class Tensor {
   Tensor contiguous() const;
   /// A contiguous copy.
   Tensor clone() const;
+  /// A contiguous tensor whose buffer no other tensor has: this one if that is so, else a copy.
+  Tensor unshared() &&;
   /// Converted as by static_cast (to bool: != 0); itself if the dtype is the same. Error if a NaN
   /// or a number out of range is to become an integer.
   Tensor to(DType dtype) const;
