@@ -2,13 +2,11 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <new>
-
-#include <sys/mman.h>
 
 #include <sinter/error.h>
 #include <sinter/tensor.h>
 
+#include "runtime/aligned_memory.h"
 #include "runtime/convert.h"
 #include "runtime/dispatch.h"
 #include "runtime/strided_copy.h"
@@ -17,31 +15,19 @@ namespace sinter {
 
 namespace {
 
-constexpr size_t line_bytes = 64;
-// From this size on a tensor starts at a huge page and asks for such pages: a sweep over weights
-// then needs one translation where it needed 512.
-constexpr size_t huge_page = size_t{2} << 20, least_huge = 2 * huge_page;
-
-// Also tells buffers of our own from memory that a tensor was wrapped around.
-struct Free {
+// Of buffers of our own, which tells them from memory that a tensor was wrapped around.
+struct Free : detail::FreeMemory {
   size_t bytes;
-  std::align_val_t alignment;
-  void operator()(void* p) const { ::operator delete(p, alignment); }
 };
 
 std::shared_ptr<void> allocate(size_t bytes) {
+  constexpr size_t line_bytes = 64;
   if (bytes == 0) return nullptr;
-  const size_t rounded = (bytes + line_bytes - 1) / line_bytes * line_bytes;
-  const std::align_val_t alignment{rounded >= least_huge ? huge_page : line_bytes};
-  void* memory = ::operator new(rounded, alignment, std::nothrow);
+  detail::AlignedMemory memory = detail::allocate_aligned(bytes, line_bytes);
   if (memory == nullptr)
-    throw Error("out of memory: a tensor needs {} bytes", rounded)
+    throw Error("out of memory: a tensor needs {} bytes", bytes)
         .help("use a smaller shape or batch");
-#ifdef MADV_HUGEPAGE
-  // Advice: where the system has none of them, nothing is lost.
-  if (rounded >= least_huge) madvise(memory, rounded, MADV_HUGEPAGE);
-#endif
-  return {memory, Free{bytes, alignment}};
+  return {memory.release(), Free{{}, bytes}};
 }
 
 // A shape without elements may name sizes whose product no integer holds; nothing is read by

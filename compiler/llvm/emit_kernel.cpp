@@ -172,6 +172,7 @@ void KernelEmitter::choose_tile() {
   if (few_rows_) packed_depth_ = 0;  // nothing is packed
   apart_ = product_apart();
   choose_depth_blocks();
+  choose_panel_groups();
   choose_chunks();
 }
 
@@ -455,29 +456,36 @@ void KernelEmitter::emit_panels_outer() {
     });
   }
   for_row_groups([&] {
+    if (panels_of_group_ > 0) return sweep_panel_groups();
     for_panels([&](Value* column, int vectors, Value* mask) { panel(column, vectors, mask); });
   });
 }
 
 // The panels of this thread, or of the chunk at hand; the last one may be narrower, or have lanes
 // that do not exist.
+// Begin and end of the panels that this thread is to go through, the one of what is left of the
+// columns included.
+std::pair<Value*, Value*> KernelEmitter::panels_at_hand() {
+  if (panels_.first) return panels_;
+  const int64_t columns = static_columns(), width = int64_t{tile_vectors_} * lanes_;
+  Value* whole = builder_.CreateUDiv(columns_, i64(width));
+  const bool rest = columns < 0 || columns % width != 0;
+  Value* all = rest ? builder_.CreateAdd(whole, i64(1)) : whole;
+  // Where threads share rows each of them goes through all columns.
+  if (!kernel_.attrs.flag("parallel") || parts_ > 1 || row_sweep_ || by_rows_) return {i64(0), all};
+  const auto [begin, end] = shard(whole);
+  if (!rest) return {begin, end};
+  Value* last = builder_.CreateICmpEQ(builder_.CreateAdd(tid_, i64(1)), threads_);
+  return {begin, builder_.CreateSelect(last, all, end)};
+}
+
 void KernelEmitter::for_panels(
     const std::function<void(Value* column, int vectors, Value* mask)>& body) {
   const int64_t width = static_cast<int64_t>(tile_vectors_) * lanes_;
   Value* units = builder_.CreateUDiv(columns_, i64(width));
-  // Where threads share rows each of them goes through all columns.
-  const bool shares_columns =
-      kernel_.attrs.flag("parallel") && parts_ == 1 && !row_sweep_ && !by_rows_;
-  Value *begin = i64(0), *end = units;
-  Value* mine = builder_.getTrue();  // what is left of the columns
-  if (chunk_panels_.first) {
-    std::tie(begin, end) = chunk_panels_;
-    mine = builder_.CreateICmpSGT(end, units);
-    end = builder_.CreateSelect(mine, units, end);
-  } else if (shares_columns) {
-    std::tie(begin, end) = shard(units);
-    mine = builder_.CreateICmpEQ(builder_.CreateAdd(tid_, i64(1)), threads_);
-  }
+  auto [begin, end] = panels_at_hand();
+  Value* mine = builder_.CreateICmpSGT(end, units);  // what is left of the columns
+  end = builder_.CreateSelect(mine, units, end);
   first_panel_ = begin;
   Value* last = builder_.CreateMul(end, i64(width));
   Carried none;
@@ -486,7 +494,6 @@ void KernelEmitter::for_panels(
              fetch_columns(column, last);
              body(column, tile_vectors_, nullptr);
            });
-  // The last thread, or the last chunk, takes what is left.
   const int64_t columns = static_columns();
   Value* left = builder_.CreateMul(units, i64(width));
   if (columns >= 0) {
@@ -531,6 +538,7 @@ void KernelEmitter::panel(Value* column, int vectors, Value* mask) {
 
 // Those that a panel goes through: of the chunk, of this thread, or all.
 std::pair<Value*, Value*> KernelEmitter::rows_at_hand() {
+  if (group_rows_.first) return group_rows_;
   if (chunk_rows_.first) return chunk_rows_;
   if (parts_ > 1 || by_rows_) return shard_rows();
   return {i64(0), rows_};
@@ -545,7 +553,7 @@ void KernelEmitter::rows_of_panel() {
     sums.push_back(&k);
     for (int c = 0; c < vectors; ++c) totals.push_back(start_reduction(k, true)[0]);
   }
-  const auto [first, last] = group_rows_.first ? group_rows_ : rows_at_hand();
+  const auto [first, last] = rows_at_hand();
   row_blocks(first, last, totals, [&](int rows, Value* row, Carried& carried) {
     tile_.rows = rows;
     tile_.row = row;

@@ -92,8 +92,6 @@ class KernelEmitter {
   void choose_tile();
   void emit_rows_outer();
   void emit_panels_outer();
-  bool sweeps_rows() const;
-  void emit_row_sweep();
   void emit_scatter();
   void emit_lines();
   void line_of_sums(const Access& from, Value* offset, const Access& to, Value* at);
@@ -102,6 +100,7 @@ class KernelEmitter {
   void panel(Value* column, int vectors, Value* mask);
   void rows_of_panel();
   void wide_row(Value* row);
+  std::pair<Value*, Value*> panels_at_hand();
   std::pair<Value*, Value*> shard_rows();
   std::pair<Value*, Value*> rows_at_hand();
   void for_parts(const std::function<void()>& body);
@@ -205,6 +204,14 @@ class KernelEmitter {
   std::pair<Value*, Value*> panel_ahead(Value* row);
   int64_t panel_row_bytes() const;
 
+  // Its rows outside, panels inside (emit_row_sweep.cpp).
+  bool sweeps_rows() const;
+  void emit_row_sweep();
+  void choose_panel_groups();
+  void sweep_panel_groups();
+  void sweep(int64_t panels, Value* first, Value* last);
+  std::pair<Value*, Value*> next_tile(Value* row, Value* rows);
+
   // With few rows, nothing is packed (emit_few_rows.cpp).
   bool has_few_rows() const;
   void sum_few_rows();
@@ -255,8 +262,10 @@ class KernelEmitter {
   Value* part_ = nullptr;  // at hand, where each has its own sums
 
   std::optional<sinter_chunk_plan> chunks_;
-  // Of the chunk at hand, begin and end of the panels, and of the rows if it does not have all.
-  std::pair<Value*, Value*> chunk_panels_{nullptr, nullptr}, chunk_rows_{nullptr, nullptr};
+  // Begin and end of the panels of the chunk or group at hand.
+  std::pair<Value*, Value*> panels_{nullptr, nullptr};
+  // Of the rows of the chunk at hand, if it does not have all.
+  std::pair<Value*, Value*> chunk_rows_{nullptr, nullptr};
 
   // How the contraction runs.
   Access factors_[2];
@@ -275,6 +284,7 @@ class KernelEmitter {
   bool blocks_outer_ = false;     // blocks outside, panels inside, with sums for all panels at hand
   int lines_of_call_ = 0;         // of each row of the next panel that a tile asks for; 0: none
   Value* first_panel_ = nullptr;  // of this thread
+  int64_t panels_of_group_ = 0;   // that are swept together, row by row; 0: none
   int64_t rows_of_group_ = 0;     // 0: all rows are one group
   std::pair<Value*, Value*> group_rows_{nullptr, nullptr};  // at hand: begin and end
   Value* sums_at_ = nullptr;     // where the sums of a tile lie, if not behind the panel

@@ -1,7 +1,6 @@
 // Native code of a planned function, linked by ORC, and how it runs.
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <map>
 #include <new>
 #include <optional>
@@ -9,7 +8,6 @@
 #include <llvm/ExecutionEngine/Orc/ExecutionUtils.h>
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
 #include <llvm/Support/SmallVectorMemoryBuffer.h>
-#include <sys/mman.h>
 
 #include <sinter/error.h>
 #include <sinter/thread_team.h>
@@ -20,6 +18,7 @@
 #include "compiler/llvm/generate_code.h"
 #include "compiler/llvm/jit_symbols.h"
 #include "ir/op.h"
+#include "runtime/aligned_memory.h"
 #include "runtime/float_mode.h"
 #include "runtime/thread_choice.h"
 
@@ -39,11 +38,6 @@ T check(llvm::Expected<T> value, std::string_view doing) {
   return std::move(*value);
 }
 
-struct FreeDeleter {
-  void operator()(unsigned char* p) const { std::free(p); }
-};
-using Memory = std::unique_ptr<unsigned char, FreeDeleter>;
-
 // Processors fetch ahead up to the end of a page: what belongs to one thread has pages of its own,
 // or others would take its lines away before they are used.
 constexpr size_t page_bytes = 4096;
@@ -53,17 +47,10 @@ size_t whole_pages(int64_t bytes) {
          page_bytes;
 }
 
-// As large tensors do, activations and sums of some size ask for huge pages (runtime/tensor.cpp).
-Memory allocate(size_t bytes) {
-  constexpr size_t huge_page = size_t{2} << 20, least_huge = 2 * huge_page;
-  const bool large = bytes >= least_huge;
-  if (large) bytes = (bytes + huge_page - 1) / huge_page * huge_page;
-  void* memory = std::aligned_alloc(large ? huge_page : page_bytes, bytes);
+detail::AlignedMemory allocate(size_t bytes) {
+  detail::AlignedMemory memory = detail::allocate_aligned(bytes, page_bytes);
   if (!memory) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-  if (large) madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
-  return Memory(static_cast<unsigned char*>(memory));
+  return memory;
 }
 
 class NativeExecutable final : public Executable {
@@ -302,7 +289,7 @@ class NativeExecutable final : public Executable {
   size_t slots_ = 0;
   std::unique_ptr<llvm::orc::LLJIT> jit_;
   sinter_function entry_ = nullptr;
-  Memory arena_, scratch_;
+  detail::AlignedMemory arena_, scratch_;
   int64_t scratch_bytes_ = 0;  // for each thread
   std::unique_ptr<ThreadTeam> own_team_;
   ThreadTeam* team_ = nullptr;

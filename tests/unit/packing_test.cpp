@@ -70,6 +70,35 @@ TEST_CASE("the update of a wide layer from a small batch, with rests of rows and
   }
 }
 
+// Four megabytes: the update sweeps W by groups of panels, here two and a rest, or by all of few.
+TEST_CASE("the update of a wide layer from a large batch, with rests of rows and columns") {
+  for (const auto& [in, out] : {std::pair{1301, 810}, {270, 3900}}) {
+    const ir::Module module = ir::parse(fmt::format(R"(global @w : f32[{1}, {0}]
+func @f(%x: f32[n, {0}], %dy: f32[n, {1}]) {{
+  %dw = contraction %dy, %x {{a = [0], b = [0]}} : f32[{1}, {0}]
+  %next = sub @w, %dw : f32[{1}, {0}]
+  assign @w, %next
+  return
+}}
+)",
+                                                    in, out));
+    for (int64_t n : {34, 69}) {
+      const Inputs inputs = inputs_for(module, n, static_cast<uint64_t>(n));
+      const Run want = interpret_as_recorded(module, inputs, n);
+      for (const std::string& cpu : processors()) {
+        for (int threads : {1, 2}) {
+          INFO(fmt::format("{} -> {}, n = {}, {} threads, cpu {}", in, out, n, threads, cpu));
+          const auto code =
+              compile(module, "f",
+                      {.max_batch = 69, .threads = threads, .oversubscribe = true, .cpu = cpu});
+          const Run got = run_compiled(*code, module.funcs[0], module.globals, inputs, n);
+          CHECK(difference(got, want, 1e-5) == "");
+        }
+      }
+    }
+  }
+}
+
 // Great depth, along and across the weights, of few rows and of more; and so many rows of a weight
 // gradient that they go by groups.
 TEST_CASE("products block by block along their depth") {

@@ -125,9 +125,13 @@ TEST_CASE("every chunk goes to one thread, whoever is quicker", "[threads]") {
 }
 
 TEST_CASE("chunks of another thread's share are those that it would have computed") {
-  // Few panels, whose rows are cut; columns that fill no panel; a depth in blocks; rows in groups.
-  for (const auto& [in, out, max_batch] :
-       {std::tuple{256, 256, 128}, {200, 330, 90}, {2304, 300, 80}, {260, 530, 600}}) {
+  // Few panels, whose rows are cut; columns that fill no panel; a depth in blocks; rows in groups;
+  // panels in groups.
+  for (const auto& [in, out, max_batch] : {std::tuple{256, 256, 128},
+                                           {200, 330, 90},
+                                           {2304, 300, 80},
+                                           {260, 530, 600},
+                                           {1301, 810, 69}}) {
     const ir::Module module = ir::parse(layer(in, out));
     const ir::Func& func = module.funcs[0];
     for (const std::string& cpu : processors()) {

@@ -27,7 +27,7 @@ void copy_out(const void* data, std::vector<To>& to) {
 Buffer::Buffer(const ir::Type& type, int64_t n)
     : type_(type), n_(n), bytes_(static_cast<size_t>(type.bytes(n))) {
   allocated_ = kGuard + (bytes_ + 63) / 64 * 64 + kGuard;
-  data_.reset(static_cast<unsigned char*>(std::aligned_alloc(64, allocated_)));
+  data_ = detail::allocate_aligned(allocated_, 64);
   if (!data_) throw std::bad_alloc();
   std::memset(data_.get(), kFill, allocated_);
 }

@@ -2,11 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 
 #include "ir/eval.h"
 #include "ir/type.h"
+#include "runtime/aligned_memory.h"
 
 namespace sinter::command {
 
@@ -24,15 +23,12 @@ class Buffer {
   bool guards_hold() const;
 
  private:
-  struct Free {
-    void operator()(unsigned char* p) const { std::free(p); }
-  };
   static constexpr size_t kGuard = 64;
 
   ir::Type type_;
   int64_t n_;
   size_t bytes_, allocated_;
-  std::unique_ptr<unsigned char, Free> data_;
+  detail::AlignedMemory data_;
 };
 
 }  // namespace sinter::command

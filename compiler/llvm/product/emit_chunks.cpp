@@ -54,8 +54,7 @@ void KernelEmitter::choose_chunks() {
     Value* at = entry_.CreateConstGEP1_64(entry_.getInt8Ty(), chunk_, offset);
     return entry_.CreateLoad(entry_.getInt64Ty(), at);
   };
-  chunk_panels_ = {word(offsetof(sinter_chunk, panel_begin)),
-                   word(offsetof(sinter_chunk, panel_end))};
+  panels_ = {word(offsetof(sinter_chunk, panel_begin)), word(offsetof(sinter_chunk, panel_end))};
   if (by_rows_ || plan.row_chunks > 1) {
     chunk_rows_ = {word(offsetof(sinter_chunk, row_begin)), word(offsetof(sinter_chunk, row_end))};
   }

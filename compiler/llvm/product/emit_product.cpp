@@ -15,9 +15,6 @@ namespace {
 
 // A buffer of this size does not stay in the near caches from one step to the next.
 constexpr int64_t far_bytes = int64_t{1} << 18;
-// From where a sweep along rows asks for lines: memory takes as long as the products of some
-// panels.
-constexpr int64_t panels_ahead = 2;
 
 }  // namespace
 
@@ -95,7 +92,7 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
   const Access& a = factors_[1 - packed_side_];
   const int64_t panel = panel_bytes(tile_vectors_);
   const int64_t sums = tile_rows_ * panel_row_bytes();
-  scratch_bytes_ = row_sweep_ ? scratch_bytes_ + sums : std::max(scratch_bytes_, panel + sums);
+  if (!sums_at_) scratch_bytes_ = std::max(scratch_bytes_, panel + sums);
 
   llvm::Function* function = builder_.GetInsertBlock()->getParent();
   BasicBlock* before = builder_.GetInsertBlock();
@@ -130,8 +127,8 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
   }
 
   if (body) {
-    const int64_t ahead = row_sweep_ ? panels_ahead * tile_vectors_ * lanes_ : 0;
-    fetch_rows(row, rows, builder_.CreateAdd(tile_.column, i64(ahead)));
+    const auto [next_row, next_column] = next_tile(row, rows);
+    fetch_rows(next_row, rows, next_column);
   }
   llvm::Type* element = memory_type(llvm_context(), a.dtype);
   Value* first = builder_.CreateGEP(element, a.base, row_offset(a, row));

@@ -1,6 +1,9 @@
-// A product of few terms with a large result, as the weight gradient of a small batch: memory
-// bounds it, so each row of the result, and of what is updated with it, is read and written in one
-// go. Going down a panel of columns instead would touch another page with every line of the cache.
+// A large result, as the weight gradient of a wide layer, is written by rows, and what is updated
+// with it read so: going down a panel of columns instead touches another page with every line, and
+// where rows lie a power of two apart all lines want the same few places of each cache.
+//
+// With few terms memory bounds the product, and each row goes through all columns in one go. With
+// more of them the packed columns have to stay in a near cache: as many panels as fit go together.
 #include <algorithm>
 
 #include "compiler/llvm/emit_kernel.h"
@@ -14,6 +17,12 @@ namespace {
 
 // With more terms the products take longer than the memory.
 constexpr int64_t most_depth = 32;
+// From where a sweep asks for lines: memory takes as long as the products of some panels.
+constexpr int64_t panels_ahead = 2;
+// Packed panels of a group stay in the second cache, beside the rows that go through them.
+constexpr int64_t bytes_of_panels = int64_t{256} << 10;
+// A smaller result lies in the second caches, from one step to the next.
+constexpr int64_t least_bytes_by_groups = int64_t{4} << 20;
 
 }  // namespace
 
@@ -36,13 +45,46 @@ bool KernelEmitter::sweeps_rows() const {
 
 void KernelEmitter::emit_row_sweep() {
   const auto [first, last] = shard_rows();
-  const int64_t columns = static_columns(), width = int64_t{tile_vectors_} * lanes_;
+  const int64_t width = int64_t{tile_vectors_} * lanes_;
+  sweep((static_columns() + width - 1) / width, first, last);
+}
+
+void KernelEmitter::choose_panel_groups() {
+  if (!apart_ || few_rows_ || rows_outer_ || row_sweep_ || depth_block_ > 0 || parts_ > 1 ||
+      form_.col_reduces || form_.domain[0].batch || static_columns() < 0) {
+    return;
+  }
+  const auto element = static_cast<int64_t>(dtype_size(factors_[0].dtype));
+  if (most_rows() * static_columns() * element < least_bytes_by_groups) return;
+  panels_of_group_ = bytes_of_panels / panel_bytes(tile_vectors_);
+  if (panels_of_group_ < 2) panels_of_group_ = 0;
+}
+
+void KernelEmitter::sweep_panel_groups() {
+  const auto [first, last] = rows_at_hand();
+  const auto all = panels_at_hand();
+  const auto saved = panels_;
+  Carried none;
+  Value* end = builder_.CreateAdd(all.second, i64(panels_of_group_ - 1));
+  for_loop(all.first, end, i64(panels_of_group_), none,
+           [&, first = first, last = last](Value* group, Carried&) {
+             Value* behind = builder_.CreateAdd(group, i64(panels_of_group_));
+             Value* fits = builder_.CreateICmpSLT(behind, all.second);
+             panels_ = {group, builder_.CreateSelect(fits, behind, all.second)};
+             sweep(panels_of_group_, first, last);
+           });
+  panels_ = saved;
+}
+
+// Packs the panels at hand, `panels` at most, one behind the other, and takes the rows from `first`
+// to `last`, a tile at a time, through all of them.
+void KernelEmitter::sweep(int64_t panels, Value* first, Value* last) {
+  const int64_t width = int64_t{tile_vectors_} * lanes_, panel = panel_bytes(tile_vectors_);
   Value* const scratch = scratch_;
-  const int64_t panels = (columns + width - 1) / width, panel = panel_bytes(tile_vectors_);
-  // All panels are packed before the first row, and lie one behind the other.
   const auto at_panel = [&](Value* column, int vectors, Value* mask) {
     tile_ = {.rows = 1, .vectors = vectors, .row = i64(0), .column = column, .mask = mask};
     Value* number = builder_.CreateUDiv(column, i64(width));
+    if (panels_.first) number = builder_.CreateSub(number, panels_.first);
     scratch_ =
         builder_.CreateGEP(builder_.getInt8Ty(), scratch, builder_.CreateMul(number, i64(panel)));
   };
@@ -51,12 +93,12 @@ void KernelEmitter::emit_row_sweep() {
       at_panel(column, vectors, mask);
       pack_panel();
     });
-    scratch_bytes_ = panels * panel;
+    scratch_bytes_ = std::max(scratch_bytes_, panels * panel + tile_rows_ * panel_row_bytes());
     sums_at_ = builder_.CreateGEP(builder_.getInt8Ty(), scratch, i64(panels * panel));
   }
   Carried none;
   for_loop(first, builder_.CreateAdd(last, i64(tile_rows_ - 1)), i64(tile_rows_), none,
-           [&, last = last](Value* row, Carried&) {
+           [&](Value* row, Carried&) {
              Value* end = builder_.CreateAdd(row, i64(tile_rows_));
              end = builder_.CreateSelect(builder_.CreateICmpSLT(end, last), end, last);
              for_panels([&](Value* column, int vectors, Value* mask) {
@@ -73,6 +115,21 @@ void KernelEmitter::emit_row_sweep() {
              });
            });
   scratch_ = scratch;
+}
+
+// Row and column of the tile whose lines are asked for while this one is computed.
+std::pair<Value*, Value*> KernelEmitter::next_tile(Value* row, Value* rows) {
+  const int64_t width = int64_t{tile_vectors_} * lanes_;
+  if (row_sweep_) return {row, builder_.CreateAdd(tile_.column, i64(panels_ahead * width))};
+  if (panels_of_group_ == 0) return {row, tile_.column};
+  // The next panel of these rows, or the first of the next ones.
+  Value* column = builder_.CreateAdd(tile_.column, i64(width));
+  Value* end = builder_.CreateMul(panels_.second, i64(width));
+  Value* more = builder_.CreateICmpSLT(column, end);
+  Value* first = builder_.CreateMul(panels_.first, i64(width));
+  Value* below = builder_.CreateAdd(row, rows);
+  below = builder_.CreateSelect(builder_.CreateICmpSLT(below, rows_), below, row);
+  return {builder_.CreateSelect(more, row, below), builder_.CreateSelect(more, column, first)};
 }
 
 }  // namespace sinter::compiler
