@@ -23,7 +23,7 @@ set(CMAKE_C_FLAGS_DEBUG "-O1 -g")
 add_compile_options(-Wall -Wextra)
 # Fused multiply-adds are written out where they are wanted, so that bits do not depend on flags.
 add_compile_options(-ffp-contract=off)
-# Messages and goldens name runtime/tensor.cpp, wherever the tree lies.
+# Messages and goldens name runtime/tensor/tensor.cpp, wherever the tree lies.
 add_compile_options(-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 if(SINTER_WERROR)
   add_compile_options(-Werror)

@@ -11,8 +11,8 @@ namespace sinter::compiler {
 struct Options {
   // Largest number of rows that one call may have (B); memory is planned for it.
   int64_t max_batch = 1;
-  // Threads to use; 0 for one a core or one alone, whichever is quicker (runtime/thread_choice.h).
-  // Results do not depend on it.
+  // Threads to use; 0 for one a core or one alone, whichever is quicker
+  // (runtime/threads/thread_choice.h). Results do not depend on it.
   int threads = 0;
   // Allows more threads than cores, for tests of P5.
   bool oversubscribe = false;

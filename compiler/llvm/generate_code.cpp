@@ -15,7 +15,7 @@
 #include "compiler/compile.h"
 #include "compiler/llvm/emit_function.h"
 #include "compiler/llvm/target.h"
-#include "runtime/on_threads.h"
+#include "runtime/threads/on_threads.h"
 
 namespace sinter::compiler {
 

@@ -18,9 +18,9 @@
 #include "compiler/llvm/generate_code.h"
 #include "compiler/llvm/jit_symbols.h"
 #include "ir/op.h"
-#include "runtime/aligned_memory.h"
 #include "runtime/float_mode.h"
-#include "runtime/thread_choice.h"
+#include "runtime/tensor/aligned_memory.h"
+#include "runtime/threads/thread_choice.h"
 
 namespace sinter::compiler {
 

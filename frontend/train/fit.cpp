@@ -7,7 +7,7 @@
 #include <sinter/fit.h>
 
 #include "frontend/train/progress.h"
-#include "runtime/file_io.h"
+#include "runtime/files/file_io.h"
 
 namespace sinter {
 

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <exception>
 
-#include "runtime/strided_copy.h"
+#include "runtime/tensor/strided_copy.h"
 
 namespace sinter::detail {
 

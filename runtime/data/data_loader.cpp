@@ -21,7 +21,7 @@
 #include <sinter/random.h>
 
 #include "runtime/data/batch_buffer.h"
-#include "runtime/signals_blocked.h"
+#include "runtime/threads/signals_blocked.h"
 
 namespace sinter {
 

@@ -6,7 +6,7 @@
 #include <sinter/error.h>
 
 #include "runtime/data/csv_reader.h"
-#include "runtime/file_io.h"
+#include "runtime/files/file_io.h"
 
 namespace sinter::detail {
 

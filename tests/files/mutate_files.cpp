@@ -21,7 +21,7 @@
 #include <sinter/sinter.h>
 
 #include "ir/text/text.h"
-#include "runtime/json_reader.h"
+#include "runtime/files/json_reader.h"
 #include "tests/files/folder.h"
 #include "tests/files/heap_peak.h"
 #include "tests/golden/mutate.h"

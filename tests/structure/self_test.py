@@ -11,7 +11,7 @@ import check_words
 
 GOOD = {
     "runtime/include/sinter/tensor.h": "#pragma once\n#include <vector>\n",
-    "runtime/tensor.cpp": "#include <sinter/tensor.h>\n",
+    "runtime/tensor/tensor.cpp": "#include <sinter/tensor.h>\n",
     "ir/graph.h": "#pragma once\n#include <sinter/tensor.h>\n",
     "ir/ops.def": "OP(relu)\n",
     "ir/graph.cpp": '#include "ir/graph.h"\n#include "ir/ops.def"\n',

@@ -1,5 +1,5 @@
 // The choice between one thread and all, on made-up times.
-#include "runtime/thread_choice.h"
+#include "runtime/threads/thread_choice.h"
 
 #include <catch2/catch.hpp>
 

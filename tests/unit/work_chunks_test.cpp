@@ -1,6 +1,6 @@
 // Products in chunks that one thread takes over from another: which chunks each gets, and that who
 // computes them changes no bit.
-#include "runtime/work_chunks.h"
+#include "runtime/threads/work_chunks.h"
 
 #include <set>
 #include <string>

@@ -5,7 +5,7 @@
 
 #include "ir/eval.h"
 #include "ir/type.h"
-#include "runtime/aligned_memory.h"
+#include "runtime/tensor/aligned_memory.h"
 
 namespace sinter::command {
 

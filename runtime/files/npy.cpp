@@ -9,7 +9,7 @@
 #include <sinter/error.h>
 #include <sinter/npy.h>
 
-#include "runtime/file_io.h"
+#include "runtime/files/file_io.h"
 
 namespace sinter {
 

@@ -1,4 +1,4 @@
-#include "runtime/json_reader.h"
+#include "runtime/files/json_reader.h"
 
 namespace sinter::detail {
 

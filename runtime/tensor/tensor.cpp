@@ -6,10 +6,10 @@
 #include <sinter/error.h>
 #include <sinter/tensor.h>
 
-#include "runtime/aligned_memory.h"
-#include "runtime/convert.h"
-#include "runtime/dispatch.h"
-#include "runtime/strided_copy.h"
+#include "runtime/tensor/aligned_memory.h"
+#include "runtime/tensor/convert.h"
+#include "runtime/tensor/dispatch.h"
+#include "runtime/tensor/strided_copy.h"
 
 namespace sinter {
 

@@ -1,4 +1,4 @@
-#include "runtime/strided_copy.h"
+#include "runtime/tensor/strided_copy.h"
 
 #include <cstring>
 

@@ -26,8 +26,8 @@
 #include <sinter/error.h>
 #include <sinter/thread_team.h>
 
-#include "runtime/signals_blocked.h"
-#include "runtime/spin.h"
+#include "runtime/threads/signals_blocked.h"
+#include "runtime/threads/spin.h"
 
 namespace sinter {
 

@@ -3,7 +3,7 @@
 #include <thread>
 #include <vector>
 
-#include "runtime/signals_blocked.h"
+#include "runtime/threads/signals_blocked.h"
 
 namespace sinter::detail {
 

@@ -9,8 +9,8 @@
 #include <sinter/error.h>
 #include <sinter/thread_team.h>
 
-#include "runtime/spin.h"
-#include "runtime/work_chunks.h"
+#include "runtime/threads/spin.h"
+#include "runtime/threads/work_chunks.h"
 
 namespace {
 

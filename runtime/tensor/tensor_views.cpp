@@ -3,7 +3,7 @@
 #include <sinter/error.h>
 #include <sinter/tensor.h>
 
-#include "runtime/strided_copy.h"
+#include "runtime/tensor/strided_copy.h"
 
 namespace sinter {
 

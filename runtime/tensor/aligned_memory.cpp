@@ -1,4 +1,4 @@
-#include "runtime/aligned_memory.h"
+#include "runtime/tensor/aligned_memory.h"
 
 #include <algorithm>
 

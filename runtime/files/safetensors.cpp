@@ -13,8 +13,8 @@
 #include <sinter/error.h>
 #include <sinter/safetensors.h>
 
-#include "runtime/file_io.h"
-#include "runtime/json_reader.h"
+#include "runtime/files/file_io.h"
+#include "runtime/files/json_reader.h"
 
 namespace sinter {
 

@@ -1,4 +1,4 @@
-#include "runtime/work_chunks.h"
+#include "runtime/threads/work_chunks.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "runtime/file_io.h"
+#include "runtime/files/file_io.h"
 
 #include <algorithm>
 #include <cerrno>

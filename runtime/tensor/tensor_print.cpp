@@ -12,7 +12,7 @@
 
 #include <sinter/tensor.h>
 
-#include "runtime/dispatch.h"
+#include "runtime/tensor/dispatch.h"
 
 namespace sinter {
 

@@ -12,9 +12,9 @@
 #include <sinter/error.h>
 #include <sinter/idx.h>
 
-#include "runtime/convert.h"
-#include "runtime/dispatch.h"
-#include "runtime/file_io.h"
+#include "runtime/files/file_io.h"
+#include "runtime/tensor/convert.h"
+#include "runtime/tensor/dispatch.h"
 
 namespace sinter {
 

@@ -6,10 +6,10 @@
 #include <sinter/tensor.h>
 #include <sinter/thread_team.h>
 
-#include "runtime/convert.h"
-#include "runtime/dispatch.h"
-#include "runtime/on_threads.h"
-#include "runtime/strided_copy.h"
+#include "runtime/tensor/convert.h"
+#include "runtime/tensor/dispatch.h"
+#include "runtime/tensor/strided_copy.h"
+#include "runtime/threads/on_threads.h"
 
 namespace sinter {
 
