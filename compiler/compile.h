@@ -17,7 +17,9 @@ namespace sinter::compiler {
 
 // One kernel of a compiled function, for sinter_run_kernel.
 struct CompiledKernel {
-  std::string symbol;  // "train_step.k0_contraction_add_relu"
+  // As debuggers know it, "train_step.k0_contraction_add_relu": kernels that share their code have
+  // a symbol each at one address.
+  std::string symbol;
   const sinter_kernel* code;
   int64_t scratch_bytes;  // at most, for each thread
 };

@@ -36,6 +36,10 @@ std::optional<BufferAccess> resolve_access(const ir::Func& func,
                                            const std::vector<const ir::Op*>& defs,
                                            const StoredSet& stored, ir::ValueId value,
                                            std::vector<int> axes);
+inline std::optional<BufferAccess> resolve_access(const ir::Func& func, const StoredValues& values,
+                                                  ir::ValueId value, std::vector<int> axes) {
+  return resolve_access(func, values.defs, values.stored, value, std::move(axes));
+}
 
 // Whether a view shows the elements of its operand in an order of their own (a transpose, a
 // slice, most reshapes): a kernel can only read that from memory.

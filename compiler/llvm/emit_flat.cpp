@@ -18,7 +18,7 @@ bool KernelEmitter::lies_flat(ValueId v, const AxisMap& axes, bool written) cons
   BufferAccess at{v, func.type(v).shape, axes, {}, {}};
   at.steps.assign(axes.size(), 1);
   if (!written) {
-    const auto found = resolve_access(func, context_.values.defs, context_.values.stored, v, axes);
+    const auto found = resolve_access(func, context_.values, v, axes);
     if (!found) return false;
     at = *found;
   }
@@ -89,7 +89,7 @@ void KernelEmitter::flatten() {
 void KernelEmitter::fetch_columns(Value* column, Value* end) {
   constexpr int64_t panels_ahead = 4;
   if (form_.rank() != 1 || form_.root || !kernel_.attrs.flag("parallel")) return;
-  const int64_t width = int64_t{tile_vectors_} * lanes_;
+  const int64_t width = panel_columns();
   Value* ahead = builder_.CreateAdd(column, i64(panels_ahead * width));
   ahead = builder_.CreateSelect(builder_.CreateICmpSLT(ahead, end), ahead, column);
   const auto fetch = [&](const Access& access, bool written) {

@@ -11,6 +11,7 @@
 
 #include "compiler/llvm/batch/emit_batch.h"
 #include "compiler/llvm/emit_kernel.h"
+#include "compiler/llvm/emit_loop.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {
@@ -19,17 +20,6 @@ using llvm::IRBuilder;
 using llvm::Value;
 
 namespace {
-
-void if_true(IRBuilder<>& b, Value* condition, const std::function<void()>& body) {
-  llvm::Function* function = b.GetInsertBlock()->getParent();
-  auto* then = llvm::BasicBlock::Create(b.getContext(), "then", function);
-  auto* after = llvm::BasicBlock::Create(b.getContext(), "after", function);
-  b.CreateCondBr(condition, then, after);
-  b.SetInsertPoint(then);
-  body();
-  b.CreateBr(after);
-  b.SetInsertPoint(after);
-}
 
 // Denormals count as zero inside compiled code, and the caller's setting comes back afterwards.
 // Where it is like that already nothing is written: on some processors that costs as much as a
@@ -45,7 +35,7 @@ class DenormalMode {
       saved_ = b_.CreateLoad(b_.getInt32Ty(), slot_);
       Value* wanted = b_.CreateOr(saved_, b_.getInt32(flush_to_zero | denormals_are_zero));
       changed_ = b_.CreateICmpNE(saved_, wanted);
-      if_true(b_, changed_, [&] { load_x86(wanted); });
+      emit_if(b_, changed_, [&] { load_x86(wanted); });
     } else if (arm_) {
       constexpr uint64_t flush_to_zero = uint64_t{1} << 24;
       saved_ = b_.CreateIntrinsic(llvm::Intrinsic::aarch64_get_fpcr, {}, {});
@@ -54,7 +44,7 @@ class DenormalMode {
     }
   }
   void restore() {
-    if (x86_) if_true(b_, changed_, [&] { load_x86(saved_); });
+    if (x86_) emit_if(b_, changed_, [&] { load_x86(saved_); });
     if (arm_) b_.CreateIntrinsic(llvm::Intrinsic::aarch64_set_fpcr, {}, {saved_});
   }
 
@@ -102,9 +92,8 @@ class StepEmitter {
     Value *tid64 = b_.CreateSExt(tid, word_), *threads64 = b_.CreateSExt(threads, word_);
     Value* scratch =
         b_.CreateGEP(b_.getInt8Ty(), field(pointer_, 4), b_.CreateMul(tid64, field(word_, 5)));
-    Value* several = b_.CreateICmpSGT(threads, b_.getInt32(1));
     tid_ = tid;
-    barrier_ = b_.CreateSelect(several, field(pointer_, 3), none_);
+    barrier_ = field(pointer_, 3);
     first_ = b_.CreateICmpEQ(tid, b_.getInt32(0));
     arguments_ = {buffers, arena, scratch, n, tid64, threads64};
 
@@ -123,7 +112,7 @@ class StepEmitter {
   }
 
   void wait_for_all() {
-    call("sinter_barrier_wait", {barrier_, tid_});
+    call("sinter_barrier_wait", runtime_type({pointer_, half_}), {barrier_, tid_});
     in_chunks_ = 0;
   }
 
@@ -137,32 +126,35 @@ class StepEmitter {
     const auto run = [&] {
       if (set_.is_movable(op)) {
         llvm::Constant* kernel = out_.getOrInsertGlobal(descriptor_symbol(symbol), pointer_);
-        call("sinter_run_kernel", {kernel, thread_});
+        call("sinter_run_kernel", runtime_type({pointer_, pointer_}), {kernel, thread_});
       } else {
-        call_body(symbol);
+        call_body(symbol);  // a step of a narrow net is one such call: nothing is looked up
       }
     };
     if (!parallel) {
-      if_true(b_, first_, run);
+      emit_if(b_, first_, run);
       return;
     }
     run();
     if (batch_in_lanes(op)) {
       wait_for_all();
-      if_true(b_, first_, [&] { call_body(tail_symbol(func_, op)); });
+      emit_if(b_, first_, [&] { call_body(tail_symbol(func_, op)); });
     }
   }
 
-  void call_body(const std::string& symbol) {
-    std::vector<Value*> arguments = arguments_;
-    arguments.insert(arguments.end(), {none_, none_});  // no chunk, no places
-    call(symbol, arguments);
+  llvm::FunctionType* runtime_type(llvm::ArrayRef<llvm::Type*> arguments) {
+    return llvm::FunctionType::get(b_.getVoidTy(), arguments, false);
   }
 
-  void call(const std::string& symbol, const std::vector<Value*>& arguments) {
-    std::vector<llvm::Type*> types;
-    for (Value* v : arguments) types.push_back(v->getType());
-    const auto type = llvm::FunctionType::get(b_.getVoidTy(), types, false);
+  void call_body(const std::string& symbol) {
+    Value* none = llvm::ConstantPointerNull::get(b_.getPtrTy());
+    std::vector<Value*> arguments = arguments_;
+    arguments.insert(arguments.end(), {none, none});  // no chunk, no places
+    call(symbol, kernel_type(b_.getContext()), arguments);
+  }
+
+  void call(const std::string& symbol, llvm::FunctionType* type,
+            const std::vector<Value*>& arguments) {
     b_.CreateCall(out_.getOrInsertFunction(symbol, type), arguments);
   }
 
@@ -173,12 +165,11 @@ class StepEmitter {
   IRBuilder<> b_;
   llvm::Type *const word_ = b_.getInt64Ty(), *const pointer_ = b_.getPtrTy(),
                     *const half_ = b_.getInt32Ty();
-  Value* const none_ = llvm::ConstantPointerNull::get(b_.getPtrTy());
-  Value *tid_ = nullptr, *barrier_ = nullptr;  // the barrier: null for one thread
-  Value* first_ = nullptr;                     // whether this is thread 0
-  std::vector<Value*> arguments_;              // of bodies, but chunk and places
-  Value* thread_ = nullptr;                    // a sinter_thread
-  int in_chunks_ = 0;                          // kernels since the last barrier
+  Value *tid_ = nullptr, *barrier_ = nullptr;
+  Value* first_ = nullptr;         // whether this is thread 0
+  std::vector<Value*> arguments_;  // of bodies, but chunk and places
+  Value* thread_ = nullptr;        // a sinter_thread
+  int in_chunks_ = 0;              // kernels since the last barrier
 };
 
 }  // namespace

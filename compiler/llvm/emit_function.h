@@ -25,7 +25,7 @@ struct EmittedFunction {
   std::vector<Common> common;
 };
 
-// Emits the kernels of `func`, one LLVM function each, and the function that calls them:
+// Emits the kernels of `func`, equal ones once, and the function that runs them in order:
 // `int32_t NAME(const sinter_call*, int32_t tid, int32_t threads)`.
 EmittedFunction emit_function(llvm::LLVMContext& context, const ir::Module& module,
                               const ir::Func& func, const Target& target, const Share& share);

@@ -54,19 +54,16 @@ KernelEmitter::KernelEmitter(const FunctionContext& context, const ir::Op& kerne
       by_rows_(kernel.attrs.flag("by_rows")),
       parts_(std::max(form_.parts, kernel.attrs.integer("parts"))) {}
 
-llvm::Function* KernelEmitter::emit() {
-  return emit_as(kernel_symbol(context_.func, kernel_), false);
-}
-
 llvm::Function* KernelEmitter::emit_movable(Places& places) {
-  llvm::Function* function = emit_as(kernel_symbol(context_.func, kernel_) + ".body", true);
+  llvm::Function* function = emit(true);
   places = places_;
   return function;
 }
 
-llvm::Function* KernelEmitter::emit_as(const std::string& name, bool movable) {
-  auto* function = llvm::Function::Create(kernel_type(llvm_context()),
-                                          llvm::GlobalValue::ExternalLinkage, name, context_.out);
+llvm::Function* KernelEmitter::emit(bool movable) {
+  auto* function =
+      llvm::Function::Create(kernel_type(llvm_context()), llvm::GlobalValue::ExternalLinkage,
+                             kernel_symbol(context_.func, kernel_), context_.out);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   buffers_ = function->getArg(0);
   arena_ = function->getArg(1);
@@ -178,85 +175,19 @@ void KernelEmitter::choose_tile() {
 
 Value* KernelEmitter::for_loop(Value* begin, Value* end, Value* step, Carried& carried,
                                const std::function<void(Value*, Carried&)>& body) {
-  Value* enter = builder_.CreateICmpSLE(builder_.CreateAdd(begin, step), end);
-  auto* known = llvm::dyn_cast<llvm::ConstantInt>(enter);
-  if (known && known->isZero()) return begin;
-  // A loop that is known to run once is no loop.
-  Value* next_value = builder_.CreateAdd(begin, step);
-  auto* again = llvm::dyn_cast<llvm::ConstantInt>(
-      builder_.CreateICmpSLE(builder_.CreateAdd(next_value, step), end));
-  if (known && again && again->isZero()) {
+  return emit_loop(builder_, begin, end, step, carried, [&](Value* i, Carried& inner) {
     scopes_.emplace_back();
-    body(begin, carried);
+    body(i, inner);
     scopes_.pop_back();
-    return next_value;
-  }
-  llvm::Function* function = builder_.GetInsertBlock()->getParent();
-  BasicBlock* before = builder_.GetInsertBlock();
-  BasicBlock* loop = BasicBlock::Create(llvm_context(), "loop", function);
-  BasicBlock* exit = BasicBlock::Create(llvm_context(), "exit", function);
-  if (known) {
-    builder_.CreateBr(loop);
-  } else {
-    builder_.CreateCondBr(enter, loop, exit);
-  }
-  builder_.SetInsertPoint(loop);
-  auto* i = builder_.CreatePHI(builder_.getInt64Ty(), 2);
-  i->addIncoming(begin, before);
-  Carried inner;
-  for (Value* v : carried) {
-    auto* phi = builder_.CreatePHI(v->getType(), 2);
-    phi->addIncoming(v, before);
-    inner.push_back(phi);
-  }
-  const Carried phis = inner;
-  scopes_.emplace_back();
-  body(i, inner);
-  scopes_.pop_back();
-  Value* next = builder_.CreateAdd(i, step);
-  BasicBlock* latch = builder_.GetInsertBlock();
-  builder_.CreateCondBr(builder_.CreateICmpSLE(builder_.CreateAdd(next, step), end), loop, exit);
-  i->addIncoming(next, latch);
-  for (size_t k = 0; k < inner.size(); ++k) {
-    llvm::cast<llvm::PHINode>(phis[k])->addIncoming(inner[k], latch);
-  }
-  builder_.SetInsertPoint(exit);
-  if (known) {
-    carried = inner;
-    auto* last = llvm::dyn_cast<llvm::ConstantInt>(end);
-    auto* first = llvm::dyn_cast<llvm::ConstantInt>(begin);
-    auto* by = llvm::dyn_cast<llvm::ConstantInt>(step);
-    if (!first || !last || !by) return next;
-    const int64_t from = first->getSExtValue(), stride = by->getSExtValue();
-    return i64(from + (last->getSExtValue() - from) / stride * stride);
-  }
-  auto* out = builder_.CreatePHI(builder_.getInt64Ty(), 2);
-  out->addIncoming(begin, before);
-  out->addIncoming(next, latch);
-  for (size_t k = 0; k < carried.size(); ++k) {
-    auto* phi = builder_.CreatePHI(carried[k]->getType(), 2);
-    phi->addIncoming(carried[k], before);
-    phi->addIncoming(inner[k], latch);
-    carried[k] = phi;
-  }
-  return out;
+  });
 }
 
 void KernelEmitter::if_then(Value* condition, const std::function<void()>& body) {
-  if (auto* known = llvm::dyn_cast<llvm::ConstantInt>(condition)) {
-    if (known->isOne()) body();
-    return;
-  }
-  llvm::Function* function = builder_.GetInsertBlock()->getParent();
-  BasicBlock* then = BasicBlock::Create(llvm_context(), "then", function);
-  BasicBlock* after = BasicBlock::Create(llvm_context(), "after", function);
-  builder_.CreateCondBr(condition, then, after);
-  builder_.SetInsertPoint(then);
-  scopes_.emplace_back();
-  body();
-  scopes_.pop_back();
-  builder_.CreateBr(after);
-  builder_.SetInsertPoint(after);
+  emit_if(builder_, condition, [&] {
+    scopes_.emplace_back();
+    body();
+    scopes_.pop_back();
+  });
 }
 
 // This thread's part of `units`, in order of threads; everything when one thread runs the kernel.
@@ -461,15 +392,13 @@ void KernelEmitter::emit_panels_outer() {
   });
 }
 
-// The panels of this thread, or of the chunk at hand; the last one may be narrower, or have lanes
-// that do not exist.
 // Begin and end of the panels that this thread is to go through, the one of what is left of the
 // columns included.
 std::pair<Value*, Value*> KernelEmitter::panels_at_hand() {
-  if (panels_.first) return panels_;
-  const int64_t columns = static_columns(), width = int64_t{tile_vectors_} * lanes_;
-  Value* whole = builder_.CreateUDiv(columns_, i64(width));
-  const bool rest = columns < 0 || columns % width != 0;
+  if (panel_range_.first) return panel_range_;
+  const int64_t columns = static_columns();
+  Value* whole = builder_.CreateUDiv(columns_, i64(panel_columns()));
+  const bool rest = columns < 0 || columns % panel_columns() != 0;
   Value* all = rest ? builder_.CreateAdd(whole, i64(1)) : whole;
   // Where threads share rows each of them goes through all columns.
   if (!kernel_.attrs.flag("parallel") || parts_ > 1 || row_sweep_ || by_rows_) return {i64(0), all};
@@ -479,9 +408,10 @@ std::pair<Value*, Value*> KernelEmitter::panels_at_hand() {
   return {begin, builder_.CreateSelect(last, all, end)};
 }
 
+// The panels at hand; the last one may be narrower, or have lanes that do not exist.
 void KernelEmitter::for_panels(
     const std::function<void(Value* column, int vectors, Value* mask)>& body) {
-  const int64_t width = static_cast<int64_t>(tile_vectors_) * lanes_;
+  const int64_t width = panel_columns();
   Value* units = builder_.CreateUDiv(columns_, i64(width));
   auto [begin, end] = panels_at_hand();
   Value* mine = builder_.CreateICmpSGT(end, units);  // what is left of the columns
@@ -538,8 +468,7 @@ void KernelEmitter::panel(Value* column, int vectors, Value* mask) {
 
 // Those that a panel goes through: of the chunk, of this thread, or all.
 std::pair<Value*, Value*> KernelEmitter::rows_at_hand() {
-  if (group_rows_.first) return group_rows_;
-  if (chunk_rows_.first) return chunk_rows_;
+  if (row_range_.first) return row_range_;
   if (parts_ > 1 || by_rows_) return shard_rows();
   return {i64(0), rows_};
 }

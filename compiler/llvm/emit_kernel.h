@@ -20,6 +20,7 @@
 #include <sinter/abi.h>
 
 #include "compiler/forms/kernel.h"
+#include "compiler/llvm/emit_loop.h"
 #include "compiler/llvm/product/product_parts.h"
 #include "compiler/llvm/target.h"
 
@@ -43,7 +44,7 @@ struct FunctionContext {
   int slot(ir::ValueId entry_value) const;
 };
 
-// Name of the function that a kernel becomes, such as `train_step.k3_contraction_update`.
+// The symbol of a kernel's code, such as `train_step.k3_contraction_update`.
 std::string kernel_symbol(const ir::Func& func, const ir::Op& kernel);
 // Of the sinter_kernel that says how a kernel of this symbol is called.
 std::string descriptor_symbol(const std::string& kernel_symbol);
@@ -54,7 +55,7 @@ class KernelEmitter {
  public:
   KernelEmitter(const FunctionContext& context, const ir::Op& kernel);
 
-  llvm::Function* emit();
+  llvm::Function* emit() { return emit(false); }
   // Where a kernel's buffers lie, apart from its code: slots of the buffer array and byte offsets
   // in the arena, in the order in which the code first names them.
   using Places = std::vector<int64_t>;
@@ -88,7 +89,6 @@ class KernelEmitter {
   using Scope = std::map<Key, Value*>;
 
   // Loops (emit_kernel.cpp).
-  using Carried = std::vector<Value*>;  // values that each iteration hands to the next
   void choose_tile();
   void emit_rows_outer();
   void emit_panels_outer();
@@ -109,13 +109,16 @@ class KernelEmitter {
   bool deep_in_parts() const { return form_.parts > 1 && !form_.col_reduces; }
   void row_blocks(Value* begin, Value* end, Carried& carried,
                   const std::function<void(int rows, Value* row, Carried& carried)>& body);
-  // Runs body for i = begin, begin + step, ... while a whole step fits; returns the first i left.
+  // emit_loop and emit_if with a scope of their own.
   Value* for_loop(Value* begin, Value* end, Value* step, Carried& carried,
                   const std::function<void(Value* i, Carried& carried)>& body);
   void if_then(Value* condition, const std::function<void()>& body);
   std::pair<Value*, Value*> shard(Value* units);
   Value* tail_mask(Value* left);
   int64_t static_columns() const;  // -1 when they follow the batch
+  int64_t panel_columns() const { return int64_t{tile_vectors_} * lanes_; }
+  // Panels of all columns, which are known; the last may be narrower.
+  int64_t all_panels() const { return (static_columns() + panel_columns() - 1) / panel_columns(); }
 
   // A domain of one axis where that is possible (emit_flat.cpp).
   void flatten();
@@ -150,7 +153,7 @@ class KernelEmitter {
   Value* entry_base(ir::ValueId v);
   Value* slot_base(int slot);
   Value* place(bool in_arena, int64_t at);
-  llvm::Function* emit_as(const std::string& name, bool movable);
+  llvm::Function* emit(bool movable);
   Value* arena_base(int64_t offset);
   Value* row_offset(const Access& access, Value* row);
   std::vector<Value*> row_indices(Value* row);
@@ -179,6 +182,7 @@ class KernelEmitter {
   void dot_form();
   // Its sums computed by a function of their own (emit_product.cpp).
   bool product_apart() const;
+  bool goes_by_panels() const;
   void product_blocks(Value* begin, Value* end, Carried& carried,
                       const std::function<void(int rows, Value* row, Carried& carried)>& body);
   ProductTile product_tile(int rows) const;
@@ -209,7 +213,7 @@ class KernelEmitter {
   void emit_row_sweep();
   void choose_panel_groups();
   void sweep_panel_groups();
-  void sweep(int64_t panels, Value* first, Value* last);
+  void sweep(int64_t panels, std::pair<Value*, Value*> rows);
   std::pair<Value*, Value*> next_tile(Value* row, Value* rows);
 
   // With few rows, nothing is packed (emit_few_rows.cpp).
@@ -262,10 +266,9 @@ class KernelEmitter {
   Value* part_ = nullptr;  // at hand, where each has its own sums
 
   std::optional<sinter_chunk_plan> chunks_;
-  // Begin and end of the panels of the chunk or group at hand.
-  std::pair<Value*, Value*> panels_{nullptr, nullptr};
-  // Of the rows of the chunk at hand, if it does not have all.
-  std::pair<Value*, Value*> chunk_rows_{nullptr, nullptr};
+  // Begin and end of the panels, and of the rows, of the chunk or group at hand; null where it has
+  // all of this thread.
+  std::pair<Value*, Value*> panel_range_{nullptr, nullptr}, row_range_{nullptr, nullptr};
 
   // How the contraction runs.
   Access factors_[2];
@@ -286,10 +289,9 @@ class KernelEmitter {
   Value* first_panel_ = nullptr;  // of this thread
   int64_t panels_of_group_ = 0;   // that are swept together, row by row; 0: none
   int64_t rows_of_group_ = 0;     // 0: all rows are one group
-  std::pair<Value*, Value*> group_rows_{nullptr, nullptr};  // at hand: begin and end
-  Value* sums_at_ = nullptr;     // where the sums of a tile lie, if not behind the panel
-  Value* sums_ = nullptr;        // then: the sums of the row at hand, [vector]
-  std::vector<Value*> hoisted_;  // column operand of [k][vector], held for the whole panel
+  Value* sums_at_ = nullptr;      // where the sums of a tile lie, if not behind the panel
+  Value* sums_ = nullptr;         // then: the sums of the row at hand, [vector]
+  std::vector<Value*> hoisted_;   // column operand of [k][vector], held for the whole panel
 
   Tile tile_;
   std::vector<Scope> scopes_;

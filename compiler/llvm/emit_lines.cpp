@@ -19,7 +19,7 @@ void KernelEmitter::emit_lines() {
       attr ? static_cast<size_t>(std::get<int64_t>(*attr)) : static_cast<size_t>(rank) - 1;
   AxisMap axes;
   for (int i = 0; i < rank; ++i) axes.push_back(i);
-  const auto found = resolve_access(func, context_.values.defs, context_.values.stored, x, axes);
+  const auto found = resolve_access(func, context_.values, x, axes);
   SINTER_CHECK(found.has_value(), "a line is read from a value without memory");
   Access from = make_access(*found, rank);
   for (Value*& stride : from.strides) stride = stride ? stride : i64(0);

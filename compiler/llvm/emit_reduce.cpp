@@ -15,7 +15,7 @@ using llvm::Value;
 int KernelEmitter::state_size(const KernelOp& k) { return k.op->kind == OpKind::argmax ? 2 : 1; }
 
 // The neutral element, as vectors or as scalars.
-KernelEmitter::Carried KernelEmitter::start_reduction(const KernelOp& k, bool vectors) {
+Carried KernelEmitter::start_reduction(const KernelOp& k, bool vectors) {
   const DType dtype = context_.func.type(k.op->operands[0]).dtype;
   const int lanes = vectors ? lanes_ : 1;
   llvm::Type* type = vector_of(element_type(llvm_context(), dtype), lanes);

@@ -16,7 +16,7 @@ void KernelEmitter::emit_scatter() {
   lanes_ = context_.target.lanes(static_cast<int>(dtype_size(type.dtype)));
   const int by_row = 0, by_column = 1;  // the readers' axes here: the row read, the column
   const auto access = [&](ValueId v, const AxisMap& axes) {
-    const auto found = resolve_access(func, context_.values.defs, context_.values.stored, v, axes);
+    const auto found = resolve_access(func, context_.values, v, axes);
     SINTER_CHECK(found.has_value(), "scatter_add reads a value without memory");
     return make_access(*found, 2);
   };

@@ -36,8 +36,8 @@ class KernelSet {
   // Bytes of its own that each thread needs for any kernel that has been emitted.
   int64_t scratch_bytes() const { return scratch_bytes_; }
 
-  // Before it takes its places from a table, or is cut into chunks, so that it is called by
-  // sinter_run_kernel.
+  // Whether its body takes places from a table or works by chunks, so that sinter_run_kernel has to
+  // call it.
   bool is_movable(const ir::Op& kernel) const { return movable_.count(&kernel) > 0; }
 
   // The share to which a function belongs: Share::any if it is not the first body of a group.

@@ -71,22 +71,19 @@ class NativeExecutable final : public Executable {
   }
 
   void run(void* const* buffers, int64_t n) override {
-    const sinter_call call = make_call(buffers, n);
-    if (threads_ == 1) {
-      entry_(&call, 0, 1);
-      return;
-    }
-    if (!choice_) {
-      share(call);
-      return;
-    }
-    timed(1, [&](int threads) {
-      if (threads > 1) {
-        share(call);
-      } else {
+    const auto on = [&](int threads) {
+      const sinter_call call = make_call(buffers, n, threads);
+      if (threads == 1) {
         entry_(&call, 0, 1);
+      } else {
+        share(call);
       }
-    });
+    };
+    if (choice_) {
+      timed(1, on);
+    } else {
+      on(threads_);
+    }
   }
 
   void run_steps(void* const* buffers, std::span<const int64_t> stride_bytes, int64_t count,
@@ -117,8 +114,9 @@ class NativeExecutable final : public Executable {
       if (op.kind != ir::OpKind::kernel || op.attrs.text("name") != kernel) continue;
       Kernel& code = kernels_[kernel];
       if (!code.code) code.code = linked_kernel(kernel_symbol(func, op));
-      code.call = make_call(buffers, n);
-      if (threads_ == 1 || !op.attrs.flag("parallel")) {
+      const bool alone = threads_ == 1 || !op.attrs.flag("parallel");
+      code.call = make_call(buffers, n, alone ? 1 : threads_);
+      if (alone) {
         code.run(0, 1);
         return;
       }
@@ -153,9 +151,9 @@ class NativeExecutable final : public Executable {
     sinter_call call{};
     void run(int tid, int threads) const {
       const DenormalsAreZero mode;
-      const sinter_thread thread{
-          call.buffers, call.arena, call.scratch + tid * call.scratch_bytes, call.n,
-          tid,          threads,    threads > 1 ? call.barrier : nullptr};
+      const sinter_thread thread{call.buffers, call.arena, call.scratch + tid * call.scratch_bytes,
+                                 call.n,       tid,        threads,
+                                 call.barrier};
       sinter_run_kernel(code, &thread);
     }
   };
@@ -192,8 +190,9 @@ class NativeExecutable final : public Executable {
     choice_->took(runs, std::chrono::duration<double, std::nano>(Clock::now() - begin).count());
   }
 
-  sinter_call make_call(void* const* buffers, int64_t n) const {
-    return {buffers, n, arena_.get(), barrier_, scratch_.get(), scratch_bytes_};
+  sinter_call make_call(void* const* buffers, int64_t n, int threads) const {
+    sinter_barrier* const barrier = threads > 1 ? team_->barrier() : nullptr;
+    return {buffers, n, arena_.get(), barrier, scratch_.get(), scratch_bytes_};
   }
 
   // Several steps in one call: each thread keeps its own copy of the pointers and moves it on.
@@ -212,12 +211,13 @@ class NativeExecutable final : public Executable {
       }
       const DenormalsAreZero mode;
       for (int64_t step = first; step < end; ++step) {
-        const sinter_call call = self->make_call(own, step + 1 < count ? batch : last_rows);
+        const int64_t n = step + 1 < count ? batch : last_rows;
+        const sinter_call call = self->make_call(own, n, threads);
         self->entry_(&call, tid, threads);
         for (size_t i = 0; i < stride_bytes.size(); ++i) {
           own[i] = static_cast<char*>(own[i]) + stride_bytes[i];
         }
-        if (threads > 1) sinter_barrier_wait(self->barrier_, tid);
+        if (threads > 1) sinter_barrier_wait(call.barrier, tid);
       }
     }
   };
@@ -265,7 +265,6 @@ class NativeExecutable final : public Executable {
       team_ = own_team_.get();
     }
     threads_ = wanted;
-    barrier_ = team_->barrier();
     // Where a step is long all threads are surely quicker, and where the user has said how many,
     // that is how many.
     constexpr double least_certain_us = 5e3;
@@ -295,7 +294,6 @@ class NativeExecutable final : public Executable {
   ThreadTeam* team_ = nullptr;
   int threads_ = 1;
   std::optional<ThreadChoice> choice_;
-  sinter_barrier* barrier_ = nullptr;
   std::vector<void*> pointers_;
   std::string llvm_ir_, assembly_;
 };

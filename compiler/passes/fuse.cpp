@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "compiler/forms/kernel.h"
 #include "compiler/passes/fusion_groups.h"
@@ -28,7 +29,8 @@ namespace {
 
 class Fuser {
  public:
-  Fuser(const Module& module, Func& func) : func_(func), groups_(module, func) {}
+  Fuser(const Module& module, Func& func)
+      : func_(func), groups_(module, func), sources_(static_cast<size_t>(groups_.size())) {}
 
   void run() {
     sink_into_readers();
@@ -83,39 +85,41 @@ class Fuser {
       const auto [from, into] = best;
       if (!groups_.merge(from, into, reasons_[best])) continue;
       // Edges of the group that has grown are weighed, and tried, anew.
-      std::set<int> readers;
-      std::erase_if(weight_, [&, from = from, into = into](const auto& entry) {
-        const auto& [edge, bytes] = entry;
-        const bool read = edge.first == from || edge.first == into;
-        if (read) readers.insert(edge.second);
-        if (!read && edge.second != from && edge.second != into) return false;
-        untried_.erase({-bytes, edge});
-        return true;
-      });
-      weigh_edges_into(into);
-      for (int g : readers) {
-        if (g != into && groups_.alive(g)) weigh_edges_into(g);
+      const std::set<int> readers = groups_.readers_of(into);
+      for (int g : {from, into}) {
+        for (const auto& [source, bytes] : sources_of(g)) untried_.erase({-bytes, {source, g}});
+        sources_of(g).clear();
+        for (int reader : readers) {
+          if (const auto edge = sources_of(reader).extract(g)) {
+            untried_.erase({-edge.mapped(), {g, reader}});
+          }
+        }
       }
+      weigh_edges_into(into);
+      for (int g : readers) weigh_edges_into(g);
     }
   }
+
+  // The groups that `g` reads, as far as weighed, and the bytes.
+  std::map<int, int64_t>& sources_of(int g) { return sources_[static_cast<size_t>(g)]; }
 
   // Bytes that group `g` reads from each other group, for a batch of some size.
   void weigh_edges_into(int g) {
     constexpr int64_t some_rows = 64;
     std::set<ValueId> seen;
-    std::map<Edge, int64_t> edges;
+    std::map<int, int64_t> weights;
     for (int position : groups_.positions(g)) {
       for (ValueId v : groups_.op(position).operands) {
         const int from = groups_.producer(v);
         if (from < 0 || groups_.group_of(from) == g) continue;
         const ValueId read = groups_.behind_views(v);
         if (!seen.insert(read).second) continue;
-        edges[{groups_.group_of(from), g}] += func_.type(read).bytes(some_rows);
+        weights[groups_.group_of(from)] += func_.type(read).bytes(some_rows);
       }
     }
-    for (const auto& [edge, bytes] : edges) {
+    for (const auto& [source, bytes] : weights) {
       // Where neither end has grown, what was tried in vain still would be.
-      if (weight_.emplace(edge, bytes).second) untried_.insert({-bytes, edge});
+      if (sources_of(g).emplace(source, bytes).second) untried_.insert({-bytes, {source, g}});
     }
   }
 
@@ -144,8 +148,8 @@ class Fuser {
   Func& func_;
   FusionGroups groups_;
   ReasonsApart reasons_;
-  std::map<Edge, int64_t> weight_;              // in bytes
-  std::set<std::pair<int64_t, Edge>> untried_;  // by -bytes: since both ends last grew
+  std::vector<std::map<int, int64_t>> sources_;  // by group
+  std::set<std::pair<int64_t, Edge>> untried_;   // by -bytes: since both ends last grew
 };
 
 }  // namespace

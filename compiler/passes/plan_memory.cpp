@@ -83,7 +83,7 @@ class Planner {
       op->attrs.set("parallel", parallel);
       if (parallel && by_products && us >= chunked_kernel_us) op->attrs.set("in_chunks", true);
     }
-    choose_thread_shares(module_, func_, max_batch_);
+    choose_thread_shares(module_, func_, values_, max_batch_);
   }
 
   bool takes_parts(const Op& kernel) const {

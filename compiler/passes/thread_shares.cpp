@@ -39,8 +39,8 @@ struct Use {
 
 class Shares {
  public:
-  Shares(const Module& module, Func& func, int64_t n) : func_(func), n_(n) {
-    const StoredValues values(func);
+  Shares(const Module& module, Func& func, const StoredValues& values, int64_t n)
+      : func_(func), n_(n) {
     for (Op& op : func.body) {
       // What one thread runs alone is the same for every choice.
       if (op.kind != OpKind::kernel || batch_in_lanes(op) || !op.attrs.flag("parallel")) continue;
@@ -170,8 +170,8 @@ class Shares {
 
 }  // namespace
 
-void choose_thread_shares(const Module& module, Func& func, int64_t n) {
-  Shares(module, func, n).run();
+void choose_thread_shares(const Module& module, Func& func, const StoredValues& values, int64_t n) {
+  Shares(module, func, values, n).run();
 }
 
 }  // namespace sinter::compiler

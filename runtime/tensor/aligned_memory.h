@@ -11,7 +11,7 @@ struct FreeMemory {
 };
 using AlignedMemory = std::unique_ptr<unsigned char, FreeMemory>;
 
-/// At least `bytes` that start at a multiple of `alignment`, a power of two; null if there are
+/// `bytes` that start at a multiple of `alignment`, a power of two from 8 on; null if there are
 /// none. From 4 MB on they start at a huge page and ask for such pages: a sweep over weights then
 /// needs one translation of addresses where it needed 512.
 AlignedMemory allocate_aligned(size_t bytes, size_t alignment);

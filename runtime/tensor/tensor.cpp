@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -15,7 +16,7 @@ namespace sinter {
 
 namespace {
 
-// Of buffers of our own, which tells them from memory that a tensor was wrapped around.
+// The deleter of buffers that a tensor has allocated, which tells them from wrapped memory.
 struct Free : detail::FreeMemory {
   size_t bytes;
 };
@@ -198,7 +199,10 @@ Tensor Tensor::clone() const {
 Tensor Tensor::unshared() && {
   const Free* ours = std::get_deleter<Free>(buffer_);
   const bool whole = ours != nullptr && ours->bytes == nbytes() && is_contiguous();
-  return whole && buffer_.use_count() == 1 ? std::move(*this) : clone();
+  if (!whole || buffer_.use_count() != 1) return clone();
+  // What another thread has read before it let go comes before what is written now.
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return std::move(*this);
 }
 
 void Tensor::copy_from(const Tensor& other) {

@@ -39,8 +39,8 @@ Tensor draw(Shape shape, Generator& generator, F f) {
   Tensor result = Tensor::empty(std::move(shape));
   float* data = result.data<float>();
   const int64_t count = result.numel();
-  const int64_t parts =
-      std::clamp<int64_t>(count / worth_a_thread, 1, ThreadTeam::available_cores());
+  int64_t parts = std::max<int64_t>(count / worth_a_thread, 1);
+  if (parts > 1) parts = std::min<int64_t>(parts, ThreadTeam::available_cores());
   detail::on_threads(static_cast<int>(parts), [&](int part) {
     const int64_t end = count * (part + 1) / parts;
     for (int64_t first = count * part / parts; first < end; first += together) {

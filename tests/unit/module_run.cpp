@@ -149,16 +149,14 @@ Run run_on_buffers(const Func& func, const std::vector<Global>& globals, const I
   return out;
 }
 
+unsigned char* bytes_of(Tensor& tensor) { return static_cast<unsigned char*>(tensor.raw()); }
+
 }  // namespace
 
 Run run_compiled(Executable& executable, const Func& func, const std::vector<Global>& globals,
                  const Inputs& in, int64_t n) {
   return run_on_buffers(func, globals, in, n,
                         [&](void* const* buffers) { executable.run(buffers, n); });
-}
-
-unsigned char* bytes_of(Tensor& words) {
-  return reinterpret_cast<unsigned char*>(words.data<double>());
 }
 
 Run run_one_after_the_other(const Executable& executable, const Func& func,

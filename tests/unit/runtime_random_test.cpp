@@ -61,6 +61,11 @@ TEST_CASE("a number is the same however many are drawn with it", "[random]") {
     wrong += many.data<float>()[i] != uniform_from_bits(bits);
   }
   CHECK(wrong == 0);
+  const Tensor normal = randn({37}, other);
+  for (uint64_t i = 0; i < 37; ++i) {
+    const auto words = random_block(7, other.stream(), 1, i);
+    CHECK(normal.data<float>()[i] == normal_from_bits(words[0], words[1]));
+  }
 }
 
 TEST_CASE("normal numbers follow Box and Muller and stay finite", "[random]") {

@@ -298,29 +298,10 @@ Value* BatchEmitter::total_row(int pass, Value* number) {
   return builder_.CreateGEP(total_type_, accumulators_.at(pass), number);
 }
 
-// Runs body for begin, begin + step, ... while a whole step fits; returns the first that is left.
 Value* BatchEmitter::loop(Value* begin, Value* end, int64_t step,
                           const std::function<void(Value*)>& body) {
-  llvm::Function* function = builder_.GetInsertBlock()->getParent();
-  BasicBlock* before = builder_.GetInsertBlock();
-  BasicBlock* inside = BasicBlock::Create(llvm_context(), "rows", function);
-  BasicBlock* after = BasicBlock::Create(llvm_context(), "after", function);
-  Value* enter = builder_.CreateICmpSLE(builder_.CreateAdd(begin, i64(step)), end);
-  builder_.CreateCondBr(enter, inside, after);
-  builder_.SetInsertPoint(inside);
-  auto* i = builder_.CreatePHI(builder_.getInt64Ty(), 2);
-  i->addIncoming(begin, before);
-  body(i);
-  Value* next = builder_.CreateAdd(i, i64(step));
-  Value* again = builder_.CreateICmpSLE(builder_.CreateAdd(next, i64(step)), end);
-  BasicBlock* latch = builder_.GetInsertBlock();
-  builder_.CreateCondBr(again, inside, after);
-  i->addIncoming(next, latch);
-  builder_.SetInsertPoint(after);
-  auto* out = builder_.CreatePHI(builder_.getInt64Ty(), 2);
-  out->addIncoming(begin, before);
-  out->addIncoming(next, latch);
-  return out;
+  Carried none;
+  return emit_loop(builder_, begin, end, i64(step), none, [&](Value* i, Carried&) { body(i); });
 }
 
 // ---- Small pieces of IR ------------------------------------------------------------------------

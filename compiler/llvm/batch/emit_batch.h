@@ -25,6 +25,7 @@
 #include "compiler/forms/batch_form.h"
 #include "compiler/forms/batch_stages.h"
 #include "compiler/llvm/emit_kernel.h"
+#include "compiler/llvm/emit_loop.h"
 #include "compiler/llvm/emit_scalar.h"
 #include "ir/scalar.h"
 
@@ -67,6 +68,7 @@ class BatchEmitter {
   void place_totals(int pass);
   void block(const std::vector<Root>& roots, int vectors, Value* row, Value* mask);
   void accumulate(const Root& root);
+  // emit_loop by a number, with nothing carried.
   Value* loop(Value* begin, Value* end, int64_t step, const std::function<void(Value*)>& body);
   Value* total_row(int pass, Value* number);
   bool is_result(ir::ValueId v) const;
@@ -95,8 +97,6 @@ class BatchEmitter {
   const Lanes& stage_element(ir::ValueId v, int64_t j);
   Value* uniform_base(ir::ValueId v);
   ir::ValueId plain(ir::ValueId v) const { return behind_plain_views(context_.func, defs_, v); }
-  void counted_loop(int64_t count, int64_t step, Lanes& carried,
-                    const std::function<void(Value* i, Lanes& carried)>& body);
   void features_in_tiles(int64_t count, int size,
                          const std::function<void(Value* first, int features)>& body);
 

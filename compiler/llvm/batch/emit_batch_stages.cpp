@@ -77,43 +77,12 @@ Value* BatchEmitter::kept_at(const Kept& kept, Value* feature, int vector) {
   return builder_.CreateGEP(kept.vector, kept.memory, number);
 }
 
-// Runs body(i, carried) for i = 0, step, ... below count, which is a multiple of step.
-void BatchEmitter::counted_loop(int64_t count, int64_t step, Lanes& carried,
-                                const std::function<void(Value*, Lanes&)>& body) {
-  if (count == step) {
-    body(i64(0), carried);
-    return;
-  }
-  llvm::Function* function = builder_.GetInsertBlock()->getParent();
-  BasicBlock* before = builder_.GetInsertBlock();
-  BasicBlock* inside = BasicBlock::Create(llvm_context(), "features", function);
-  BasicBlock* after = BasicBlock::Create(llvm_context(), "after", function);
-  builder_.CreateBr(inside);
-  builder_.SetInsertPoint(inside);
-  auto* i = builder_.CreatePHI(builder_.getInt64Ty(), 2);
-  i->addIncoming(i64(0), before);
-  std::vector<llvm::PHINode*> phis;
-  for (Value*& x : carried) {
-    phis.push_back(builder_.CreatePHI(x->getType(), 2));
-    phis.back()->addIncoming(x, before);
-    x = phis.back();
-  }
-  body(i, carried);
-  Value* next = builder_.CreateAdd(i, i64(step));
-  BasicBlock* latch = builder_.GetInsertBlock();
-  builder_.CreateCondBr(builder_.CreateICmpSLT(next, i64(count)), inside, after);
-  i->addIncoming(next, latch);
-  for (size_t k = 0; k < phis.size(); ++k) phis[k]->addIncoming(carried[k], latch);
-  builder_.SetInsertPoint(after);
-}
-
 // All features in tiles of `size`, the last one smaller.
 void BatchEmitter::features_in_tiles(int64_t count, int size,
                                      const std::function<void(Value*, int)>& body) {
   const int64_t whole = count / size * size;
-  Lanes none;
   if (whole > 0) {
-    counted_loop(whole, size, none, [&](Value* first, Lanes&) { body(first, size); });
+    loop(i64(0), i64(whole), size, [&](Value* first) { body(first, size); });
   }
   if (whole < count) body(i64(whole), static_cast<int>(count - whole));
 }
@@ -154,8 +123,7 @@ void BatchEmitter::load_whole_block(ValueId v) {
     return;
   }
   Value* start = offset(base_of(v), dtype, builder_.CreateMul(first_row_, i64(features)));
-  Lanes none;
-  counted_loop(features, 1, none, [&](Value* j, Lanes&) {
+  loop(i64(0), i64(features), 1, [&](Value* j) {
     for (int i = 0; i < vectors_; ++i) {
       Value* at = offset(start, dtype, builder_.CreateAdd(j, i64(int64_t{i} * lanes_ * features)));
       Value* x = features == 1
@@ -182,15 +150,14 @@ void BatchEmitter::load_part_of_block(ValueId v) {
   const DType dtype = type(v).dtype;
   llvm::Type* element = memory_type(llvm_context(), dtype);
   const int64_t rows = int64_t{vectors_} * lanes_;
-  Lanes none;
-  counted_loop(features * vectors_, 1, none, [&](Value* i, Lanes&) {
+  loop(i64(0), i64(features * vectors_), 1, [&](Value* i) {
     builder_.CreateStore(llvm::Constant::getNullValue(kept.vector),
                          builder_.CreateGEP(kept.vector, kept.memory, i));
   });
   Value* start = offset(base_of(v), dtype, builder_.CreateMul(first_row_, i64(features)));
   loop(i64(0), builder_.CreateSub(end_row_, first_row_), 1, [&](Value* row) {
     Value* from = builder_.CreateMul(row, i64(features));
-    counted_loop(features, 1, none, [&](Value* j, Lanes&) {
+    loop(i64(0), i64(features), 1, [&](Value* j) {
       Value* x = builder_.CreateLoad(element, offset(start, dtype, builder_.CreateAdd(from, j)));
       Value* to = builder_.CreateAdd(builder_.CreateMul(j, i64(rows)), row);
       builder_.CreateStore(x, offset(kept.memory, dtype, to));
@@ -286,7 +253,7 @@ void BatchEmitter::tile_product(const ir::Op& op, int features) {
                        : offset(uniform_base(factor), dtype,
                                 builder_.CreateMul(feature_, i64(strides.by_result)));
   const int64_t unroll = depth % 4 == 0 ? 4 : depth % 2 == 0 ? 2 : 1;
-  counted_loop(depth, unroll, sums, [&](Value* k, Lanes& carried) {
+  emit_loop(builder_, i64(0), i64(depth), i64(unroll), sums, [&](Value* k, Lanes& carried) {
     for (int64_t step = 0; step < unroll; ++step) {
       Value* at = builder_.CreateAdd(k, i64(step));
       Lanes x;

@@ -1,4 +1,4 @@
-// Into which chunks a long product is cut, for sinter_run_chunks to hand out, and what its code
+// Into which chunks a long product is cut, for sinter_run_kernel to hand out, and what its code
 // does with the one that it gets.
 #include <algorithm>
 #include <cstddef>
@@ -22,16 +22,12 @@ constexpr int64_t usual_threads = 2;
 
 // Asked once all other choices are made. Only a movable kernel is handed a chunk.
 void KernelEmitter::choose_chunks() {
-  if (!kernel_.attrs.flag("in_chunks") || !table_ || !apart_ || few_rows_ || rows_outer_ ||
-      row_sweep_ || parts_ > 1 || static_columns() < 0) {
-    return;
-  }
-  const int64_t width = int64_t{tile_vectors_} * lanes_;
+  if (!kernel_.attrs.flag("in_chunks") || !table_ || !goes_by_panels()) return;
   const ir::Dim& all_rows = form_.domain[0];
   sinter_chunk_plan plan{.rows_per_n = all_rows.batch ? all_rows.scale : 0,
                          .more_rows = all_rows.batch ? 0 : all_rows.scale,
                          .tile_rows = tile_rows_,
-                         .panels = (static_columns() + width - 1) / width,
+                         .panels = all_panels(),
                          .panel_chunks = 1,
                          .row_chunks = 1,
                          .by_rows = by_rows_,
@@ -44,7 +40,8 @@ void KernelEmitter::choose_chunks() {
     plan.row_chunks = (rows + rows_of_group_ - 1) / rows_of_group_;
     plan.panel_chunks = std::clamp<int64_t>(chunks_wanted / plan.row_chunks, 1, panels);
   } else {
-    plan.panel_chunks = std::min(panels, chunks_wanted);
+    const int64_t together = std::max<int64_t>(panels_of_group_, 1);
+    plan.panel_chunks = std::min((panels + together - 1) / together, chunks_wanted);
     const int64_t most = std::max<int64_t>(rows / (least_tiles * tile_rows_), 1);
     if (!whole_rows) plan.row_chunks = std::min(chunks_wanted / plan.panel_chunks, most);
   }
@@ -54,9 +51,10 @@ void KernelEmitter::choose_chunks() {
     Value* at = entry_.CreateConstGEP1_64(entry_.getInt8Ty(), chunk_, offset);
     return entry_.CreateLoad(entry_.getInt64Ty(), at);
   };
-  panels_ = {word(offsetof(sinter_chunk, panel_begin)), word(offsetof(sinter_chunk, panel_end))};
+  panel_range_ = {word(offsetof(sinter_chunk, panel_begin)),
+                  word(offsetof(sinter_chunk, panel_end))};
   if (by_rows_ || plan.row_chunks > 1) {
-    chunk_rows_ = {word(offsetof(sinter_chunk, row_begin)), word(offsetof(sinter_chunk, row_end))};
+    row_range_ = {word(offsetof(sinter_chunk, row_begin)), word(offsetof(sinter_chunk, row_end))};
   }
 }
 

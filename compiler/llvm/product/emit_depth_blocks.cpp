@@ -3,6 +3,7 @@
 // blocks lie in memory of this thread and are taken up where they were left, so the order in which
 // an element is summed is that of the whole depth.
 #include <algorithm>
+#include <utility>
 
 #include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
@@ -26,10 +27,9 @@ constexpr int64_t block_of_few = 256, block_of_streams = 64, block_of_many = 512
 }  // namespace
 
 void KernelEmitter::choose_depth_blocks() {
-  if (!apart_ || few_rows_) return;
+  if (!goes_by_panels()) return;
   choose_row_groups();
-  if (depth_ < 0 || depth_split_ > 1 || parts_ > 1 || rows_outer_ || row_sweep_) return;
-  if (static_columns() < 0 || panel_bytes(tile_vectors_) < least_panel_bytes) return;
+  if (depth_ < 0 || depth_split_ > 1 || panel_bytes(tile_vectors_) < least_panel_bytes) return;
   const int64_t rows = most_rows();
   const bool across = !unit_stride(factors_[packed_side_], form_.columns_axis());
   blocks_outer_ = rows > most_rows_at_once || !across;
@@ -48,7 +48,7 @@ void KernelEmitter::choose_depth_blocks() {
 
 // Bytes of a panel for each k.
 int64_t KernelEmitter::panel_row_bytes() const {
-  return int64_t{tile_vectors_} * lanes_ * static_cast<int64_t>(dtype_size(factors_[0].dtype));
+  return panel_columns() * static_cast<int64_t>(dtype_size(factors_[0].dtype));
 }
 
 // What the tile from `row` on asks for: where its lines of the next panel begin, and elements from
@@ -70,7 +70,7 @@ std::pair<Value*, Value*> KernelEmitter::panel_ahead(Value* row) {
 // All panels go over a group of rows before the next: its part of the row operand stays in the
 // second cache, and so do the pages of what is updated.
 void KernelEmitter::choose_row_groups() {
-  if (parts_ > 1 || rows_outer_ || row_sweep_ || form_.col_reduces || form_.domain[0].batch) return;
+  if (form_.col_reduces || form_.domain[0].batch) return;
   const int64_t bytes_of_row = packed_depth_ * static_cast<int64_t>(dtype_size(factors_[0].dtype));
   if (most_rows() * bytes_of_row < least_grouped_bytes) return;
   rows_of_group_ = std::max<int64_t>(bytes_of_group / bytes_of_row / tile_rows_, 1) * tile_rows_;
@@ -84,9 +84,9 @@ void KernelEmitter::for_row_groups(const std::function<void()>& body) {
            [&, last = last](Value* begin, Carried&) {
              Value* end = builder_.CreateAdd(begin, i64(rows_of_group_));
              end = builder_.CreateSelect(builder_.CreateICmpSLT(end, last), end, last);
-             group_rows_ = {begin, end};
+             const auto all = std::exchange(row_range_, {begin, end});
              body();
-             group_rows_ = {nullptr, nullptr};
+             row_range_ = all;
            });
 }
 
@@ -123,13 +123,13 @@ void KernelEmitter::in_last_block(const std::function<void()>& body) {
 
 // Where the sums of the panel at hand begin: [row][vector].
 Value* KernelEmitter::sums_of_panel() {
-  const int64_t width = int64_t{tile_vectors_} * lanes_;
   const int64_t bytes = most_rows() * panel_row_bytes(), panel = panel_bytes(tile_vectors_);
-  const int64_t panels = blocks_outer_ ? (static_columns() + width - 1) / width : 1;
+  const int64_t panels = blocks_outer_ ? all_panels() : 1;
   scratch_bytes_ = std::max(scratch_bytes_, panel + panels * bytes);
   Value* at = builder_.CreateGEP(builder_.getInt8Ty(), scratch_, i64(panel));
   if (!blocks_outer_) return at;
-  Value* number = builder_.CreateSub(builder_.CreateUDiv(tile_.column, i64(width)), first_panel_);
+  Value* number =
+      builder_.CreateSub(builder_.CreateUDiv(tile_.column, i64(panel_columns())), first_panel_);
   return builder_.CreateGEP(builder_.getInt8Ty(), at, builder_.CreateMul(number, i64(bytes)));
 }
 

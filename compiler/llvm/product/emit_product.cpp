@@ -20,6 +20,12 @@ constexpr int64_t far_bytes = int64_t{1} << 18;
 
 bool KernelEmitter::product_apart() const { return packed_side_ >= 0 && form_.rank() == 2; }
 
+// Whether it goes through known panels, each packed for the rows of the whole batch.
+bool KernelEmitter::goes_by_panels() const {
+  return apart_ && !few_rows_ && !rows_outer_ && !row_sweep_ && parts_ == 1 &&
+         static_columns() >= 0;
+}
+
 // Asks for the lines that these rows will read and write beside their sums, from `column` on, while
 // products are summed: parameters and their state come from a far cache, a line from each of many
 // pages, and what another thread has read in the last step is written only once it has let go.

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <llvm/IR/IRBuilder.h>
 
+#include "compiler/llvm/emit_loop.h"
 #include "compiler/llvm/emit_scalar.h"
 #include "compiler/llvm/math/vector_math.h"
 
@@ -41,56 +42,10 @@ class PartEmitter {
   Value* i64(int64_t v) { return b.getInt64(static_cast<uint64_t>(v)); }
   Value* argument(unsigned i) { return function->getArg(i); }
 
-  // k = begin, begin + by, ... while all of k to k + by - 1 are below `end`; returns the first
-  // left. `surely`: it is known to run once.
+  // emit_loop by a number; `surely`: it is known to run.
   Value* loop(Value* begin, int by, Value* end, bool surely, Values& carried,
               const std::function<void(Value* k, Values& carried)>& body) {
-    BasicBlock* before = b.GetInsertBlock();
-    BasicBlock* inside = BasicBlock::Create(b.getContext(), "loop", function);
-    BasicBlock* after = BasicBlock::Create(b.getContext(), "after", function);
-    Value* last = b.CreateSub(end, i64(by));  // that k may begin at
-    if (surely) {
-      b.CreateBr(inside);
-    } else {
-      b.CreateCondBr(b.CreateICmpSLE(begin, last), inside, after);
-    }
-    b.SetInsertPoint(inside);
-    auto* k = b.CreatePHI(b.getInt64Ty(), 2);
-    k->addIncoming(begin, before);
-    Values values;
-    for (Value* v : carried) {
-      auto* phi = b.CreatePHI(v->getType(), 2);
-      phi->addIncoming(v, before);
-      values.push_back(phi);
-    }
-    const Values phis = values;
-    body(k, values);
-    Value* next = b.CreateAdd(k, i64(by));
-    BasicBlock* latch = b.GetInsertBlock();
-    b.CreateCondBr(b.CreateICmpSLE(next, last), inside, after);
-    k->addIncoming(next, latch);
-    for (size_t i = 0; i < phis.size(); ++i) {
-      llvm::cast<llvm::PHINode>(phis[i])->addIncoming(values[i], latch);
-    }
-    b.SetInsertPoint(after);
-    const auto merged = [&](Value* skipped, Value* last) {
-      auto* phi = b.CreatePHI(skipped->getType(), 2);
-      if (!surely) phi->addIncoming(skipped, before);
-      phi->addIncoming(last, latch);
-      return phi;
-    };
-    for (size_t i = 0; i < phis.size(); ++i) carried[i] = merged(carried[i], values[i]);
-    return merged(begin, next);
-  }
-
-  void if_then(Value* condition, const std::function<void()>& body) {
-    BasicBlock* then = BasicBlock::Create(b.getContext(), "then", function);
-    BasicBlock* after = BasicBlock::Create(b.getContext(), "after", function);
-    b.CreateCondBr(condition, then, after);
-    b.SetInsertPoint(then);
-    body();
-    b.CreateBr(after);
-    b.SetInsertPoint(after);
+    return emit_loop(b, begin, end, i64(by), carried, body, surely);
   }
 
   // Lanes 0 to left-1 of a vector.
@@ -403,7 +358,7 @@ void emit_pack_across(PartEmitter& e, const PanelPacker& packer, bool cheap_mask
     Value* done = e.loop(e.i64(0), packer.lanes, depth, false, nothing,
                          [&](Value* k, Values&) { square(k, nullptr); });
     Value* left = b.CreateSub(depth, done);
-    e.if_then(b.CreateICmpSGT(left, e.i64(0)), [&] { square(done, e.first_lanes(left)); });
+    emit_if(b, b.CreateICmpSGT(left, e.i64(0)), [&] { square(done, e.first_lanes(left)); });
   });
   b.CreateRetVoid();
 }

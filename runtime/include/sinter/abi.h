@@ -61,7 +61,8 @@ typedef struct sinter_kernel {
   const sinter_chunk_plan* chunks; /* NULL: it is not cut */
 } sinter_kernel;
 
-/* What one thread of a call hands to all kernels. */
+/* What one thread of a call hands to all kernels: the fields of its sinter_call, scratch from its
+   own on, and the arguments of its sinter_function. */
 typedef struct sinter_thread {
   void* const* buffers;
   unsigned char *arena, *scratch;
