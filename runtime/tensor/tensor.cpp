@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -199,10 +198,7 @@ Tensor Tensor::clone() const {
 Tensor Tensor::unshared() && {
   const Free* ours = std::get_deleter<Free>(buffer_);
   const bool whole = ours != nullptr && ours->bytes == nbytes() && is_contiguous();
-  if (!whole || buffer_.use_count() != 1) return clone();
-  // What another thread has read before it let go comes before what is written now.
-  std::atomic_thread_fence(std::memory_order_acquire);
-  return std::move(*this);
+  return whole && buffer_.use_count() == 1 ? std::move(*this) : clone();
 }
 
 void Tensor::copy_from(const Tensor& other) {
