@@ -14,21 +14,12 @@ bool known_to_be(Value* condition, bool what) {
   return known && known->isOne() == what;
 }
 
-}  // namespace
-
-Value* emit_loop(llvm::IRBuilder<>& b, Value* begin, Value* end, Value* step, Carried& carried,
-                 const std::function<void(Value*, Carried&)>& body, bool surely) {
-  Value* last = b.CreateSub(end, step);  // that i may begin at
-  Value* enter = surely ? b.getTrue() : b.CreateICmpSLE(begin, last);
-  if (known_to_be(enter, false)) return begin;
-  surely = known_to_be(enter, true);
-  if (llvm::isa<llvm::ConstantInt>(begin) && llvm::isa<llvm::ConstantInt>(last)) {
-    Value* second = b.CreateAdd(begin, step);
-    if (known_to_be(b.CreateICmpSLE(second, last), false)) {
-      body(begin, carried);
-      return second;
-    }
-  }
+// Runs body for i = begin, if `enter`, and for what it returns while `again` holds of that; returns
+// the i that is left.
+Value* emit_phis(llvm::IRBuilder<>& b, Value* begin, Value* enter, Carried& carried,
+                 const std::function<Value*(Value*, Carried&)>& body,
+                 const std::function<Value*(Value*)>& again) {
+  const bool surely = known_to_be(enter, true);
   llvm::Function* function = b.GetInsertBlock()->getParent();
   BasicBlock* before = b.GetInsertBlock();
   BasicBlock* inside = BasicBlock::Create(b.getContext(), "loop", function);
@@ -48,33 +39,55 @@ Value* emit_loop(llvm::IRBuilder<>& b, Value* begin, Value* end, Value* step, Ca
   std::vector<llvm::PHINode*> phis;
   for (Value* v : carried) phis.push_back(phi_of(v));
   Carried values(phis.begin(), phis.end());
-  body(i, values);
-  Value* next = b.CreateAdd(i, step);
+  Value* next = body(i, values);
   BasicBlock* latch = b.GetInsertBlock();
-  b.CreateCondBr(b.CreateICmpSLE(next, last), inside, after);
+  b.CreateCondBr(again(next), inside, after);
   i->addIncoming(next, latch);
   for (size_t k = 0; k < phis.size(); ++k) phis[k]->addIncoming(values[k], latch);
   b.SetInsertPoint(after);
-  if (surely) {
-    carried = values;
-    // Where all are known, so is what is left.
-    auto *from = llvm::dyn_cast<llvm::ConstantInt>(begin),
-         *to = llvm::dyn_cast<llvm::ConstantInt>(end),
-         *by = llvm::dyn_cast<llvm::ConstantInt>(step);
-    if (!from || !to || !by) return next;
-    const int64_t first = from->getSExtValue(), stride = by->getSExtValue();
-    return b.getInt64(
-        static_cast<uint64_t>(first + (to->getSExtValue() - first) / stride * stride));
-  }
   const auto merged = [&](Value* skipped, Value* result) {
-    auto* phi = b.CreatePHI(skipped->getType(), 2);
-    phi->addIncoming(skipped, before);
+    if (surely) return result;
+    llvm::PHINode* phi = phi_of(skipped);
     phi->addIncoming(result, latch);
-    return phi;
+    return static_cast<Value*>(phi);
   };
   Value* left = merged(begin, next);
   for (size_t k = 0; k < carried.size(); ++k) carried[k] = merged(carried[k], values[k]);
   return left;
+}
+
+}  // namespace
+
+Value* emit_loop(llvm::IRBuilder<>& b, Value* begin, Value* end, Value* step, Carried& carried,
+                 const std::function<void(Value*, Carried&)>& body, bool surely) {
+  Value* last = b.CreateSub(end, step);  // that i may begin at
+  const auto fits = [&](Value* i) { return b.CreateICmpSLE(i, last); };
+  Value* enter = surely ? b.getTrue() : fits(begin);
+  if (known_to_be(enter, false)) return begin;
+  auto *from = llvm::dyn_cast<llvm::ConstantInt>(begin),
+       *to = llvm::dyn_cast<llvm::ConstantInt>(end), *by = llvm::dyn_cast<llvm::ConstantInt>(step);
+  const bool known = from && to && by;
+  if (known) {
+    Value* second = b.CreateAdd(begin, step);
+    if (known_to_be(fits(second), false)) {
+      body(begin, carried);
+      return second;
+    }
+  }
+  const auto step_of = [&](Value* i, Carried& inner) {
+    body(i, inner);
+    return b.CreateAdd(i, step);
+  };
+  Value* left = emit_phis(b, begin, enter, carried, step_of, fits);
+  if (!known) return left;
+  const int64_t first = from->getSExtValue(), stride = by->getSExtValue();
+  return b.getInt64(static_cast<uint64_t>(first + (to->getSExtValue() - first) / stride * stride));
+}
+
+void emit_while(llvm::IRBuilder<>& b, Value* begin, Value* end, Carried& carried,
+                const std::function<Value*(Value*, Carried&)>& body) {
+  const auto before = [&](Value* i) { return b.CreateICmpSLT(i, end); };
+  emit_phis(b, begin, before(begin), carried, body, before);
 }
 
 void emit_if(llvm::IRBuilder<>& b, Value* condition, const std::function<void()>& body) {

@@ -18,6 +18,10 @@ llvm::Value* emit_loop(llvm::IRBuilder<>& b, llvm::Value* begin, llvm::Value* en
                        const std::function<void(llvm::Value* i, Carried& carried)>& body,
                        bool surely = false);
 
+// Runs body for i = begin and then for what it returns, while that is before `end`.
+void emit_while(llvm::IRBuilder<>& b, llvm::Value* begin, llvm::Value* end, Carried& carried,
+                const std::function<llvm::Value*(llvm::Value* i, Carried& carried)>& body);
+
 // Runs body where the condition holds: without a branch if that is known.
 void emit_if(llvm::IRBuilder<>& b, llvm::Value* condition, const std::function<void()>& body);
 

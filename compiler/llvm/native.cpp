@@ -71,19 +71,10 @@ class NativeExecutable final : public Executable {
   }
 
   void run(void* const* buffers, int64_t n) override {
-    const auto on = [&](int threads) {
+    timed(1, [&](int threads) {
       const sinter_call call = make_call(buffers, n, threads);
-      if (threads == 1) {
-        entry_(&call, 0, 1);
-      } else {
-        share(call);
-      }
-    };
-    if (choice_) {
-      timed(1, on);
-    } else {
-      on(threads_);
-    }
+      on_team(threads, [&](int tid, int size) { entry_(&call, tid, size); });
+    });
   }
 
   void run_steps(void* const* buffers, std::span<const int64_t> stride_bytes, int64_t count,
@@ -93,17 +84,9 @@ class NativeExecutable final : public Executable {
       const int64_t runs =
           choice_ ? std::min(choice_->runs_left(), count - steps.first) : count - steps.first;
       steps.end = steps.first + runs;
-      const auto on = [&](int threads) {
-        if (threads == 1) return steps.run(0, 1);
-        team_->run([](void* opaque, int tid,
-                      int size) { static_cast<const Steps*>(opaque)->run(tid, size); },
-                   &steps);
-      };
-      if (choice_) {
-        timed(runs, on);
-      } else {
-        on(threads_);
-      }
+      timed(runs, [&](int threads) {
+        on_team(threads, [&](int tid, int size) { steps.run(tid, size); });
+      });
       steps.first = steps.end;
     }
   }
@@ -112,17 +95,17 @@ class NativeExecutable final : public Executable {
     const ir::Func& func = *module_.find(func_name_);
     for (const ir::Op& op : func.body) {
       if (op.kind != ir::OpKind::kernel || op.attrs.text("name") != kernel) continue;
-      Kernel& code = kernels_[kernel];
-      if (!code.code) code.code = linked_kernel(kernel_symbol(func, op));
-      const bool alone = threads_ == 1 || !op.attrs.flag("parallel");
-      code.call = make_call(buffers, n, alone ? 1 : threads_);
-      if (alone) {
-        code.run(0, 1);
-        return;
-      }
-      team_->run([](void* opaque, int tid,
-                    int threads) { static_cast<Kernel*>(opaque)->run(tid, threads); },
-                 &code);
+      const sinter_kernel*& code = kernels_[kernel];
+      if (!code) code = linked_kernel(kernel_symbol(func, op));
+      const int threads = op.attrs.flag("parallel") ? threads_ : 1;
+      const sinter_call call = make_call(buffers, n, threads);
+      on_team(threads, [&](int tid, int size) {
+        const DenormalsAreZero mode;
+        const sinter_thread thread{
+            call.buffers, call.arena,  call.scratch + tid * call.scratch_bytes, call.n, tid,
+            size,         call.barrier};
+        sinter_run_kernel(code, &thread);
+      });
       return;
     }
     SINTER_CHECK(false, "@{} has no kernel {}", func_name_, kernel);
@@ -145,41 +128,25 @@ class NativeExecutable final : public Executable {
   std::string assembly() const override { return assembly_; }
 
  private:
-  // One kernel that is called alone.
-  struct Kernel {
-    const sinter_kernel* code = nullptr;
-    sinter_call call{};
-    void run(int tid, int threads) const {
-      const DenormalsAreZero mode;
-      const sinter_thread thread{call.buffers, call.arena, call.scratch + tid * call.scratch_bytes,
-                                 call.n,       tid,        threads,
-                                 call.barrier};
-      sinter_run_kernel(code, &thread);
-    }
-  };
-
   const sinter_kernel* linked_kernel(const std::string& symbol) const {
     return check(jit_->lookup(descriptor_symbol(symbol)), "linking a kernel")
         .toPtr<const sinter_kernel*>();
   }
 
-  void share(const sinter_call& call) {
-    struct Context {
-      sinter_function entry;
-      const sinter_call* call;
-    } context{entry_, &call};
+  // run(tid, threads) on this thread alone or on each of the team.
+  template <class Run>
+  void on_team(int threads, const Run& run) {
+    if (threads == 1) return run(0, 1);
     team_->run(
-        [](void* opaque, int tid, int threads) {
-          const auto& c = *static_cast<Context*>(opaque);
-          c.entry(c.call, tid, threads);
-        },
-        &context);
+        [](void* opaque, int tid, int size) { (*static_cast<const Run*>(opaque))(tid, size); },
+        const_cast<Run*>(&run));
   }
 
-  // `runs` runs by run_on(threads), on as many threads as are quickest.
+  // `runs` runs by run_on(threads), on as many threads as are quickest, or all if that is settled.
   template <class RunOn>
   void timed(int64_t runs, RunOn&& run_on) {
     using Clock = std::chrono::steady_clock;
+    if (!choice_) return run_on(threads_);
     if (!choice_->measures()) {
       run_on(choice_->threads());
       choice_->took(runs, 0);
@@ -283,7 +250,7 @@ class NativeExecutable final : public Executable {
 
   const ir::Module module_;
   const std::string func_name_;
-  std::map<std::string, Kernel> kernels_;
+  std::map<std::string, const sinter_kernel*> kernels_;  // that have been called alone
   int64_t max_batch_ = 0;
   size_t slots_ = 0;
   std::unique_ptr<llvm::orc::LLJIT> jit_;

@@ -8,7 +8,6 @@
 
 namespace sinter::compiler {
 
-using llvm::BasicBlock;
 using llvm::Value;
 
 namespace {
@@ -100,22 +99,6 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
   const int64_t sums = tile_rows_ * panel_row_bytes();
   if (!sums_at_) scratch_bytes_ = std::max(scratch_bytes_, panel + sums);
 
-  llvm::Function* function = builder_.GetInsertBlock()->getParent();
-  BasicBlock* before = builder_.GetInsertBlock();
-  BasicBlock* block = BasicBlock::Create(llvm_context(), "block", function);
-  BasicBlock* exit = BasicBlock::Create(llvm_context(), "exit", function);
-  builder_.CreateCondBr(builder_.CreateICmpSLT(begin, end), block, exit);
-  builder_.SetInsertPoint(block);
-  auto* row = builder_.CreatePHI(builder_.getInt64Ty(), 2);
-  row->addIncoming(begin, before);
-  std::vector<llvm::PHINode*> phis;
-  Carried inside;
-  for (Value* v : carried) {
-    phis.push_back(builder_.CreatePHI(v->getType(), 2));
-    phis.back()->addIncoming(v, before);
-    inside.push_back(phis.back());
-  }
-
   // The number of rows, and the tile for it: of the sizes that may be needed the largest that fits.
   std::vector<int> sizes;
   const ir::Dim& all = form_.domain[0];
@@ -123,57 +106,48 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
     if (all.batch || (all.scale % tile_rows_ & size) != 0) sizes.push_back(size);
   }
   if (all.batch || all.scale >= tile_rows_) sizes.push_back(tile_rows_);
-  Value* left = builder_.CreateSub(end, row);
-  llvm::Function* least = context_.parts.get(product_tile(sizes.front()));
-  Value *rows = i64(sizes.front()), *tile = least;
-  for (size_t i = 1; i < sizes.size(); ++i) {
-    Value* fits = builder_.CreateICmpSGE(left, i64(sizes[i]));
-    rows = builder_.CreateSelect(fits, i64(sizes[i]), rows);
-    tile = builder_.CreateSelect(fits, context_.parts.get(product_tile(sizes[i])), tile);
-  }
+  emit_while(builder_, begin, end, carried, [&](Value* row, Carried& inside) {
+    Value* left = builder_.CreateSub(end, row);
+    llvm::Function* least = context_.parts.get(product_tile(sizes.front()));
+    Value *rows = i64(sizes.front()), *tile = least;
+    for (size_t i = 1; i < sizes.size(); ++i) {
+      Value* fits = builder_.CreateICmpSGE(left, i64(sizes[i]));
+      rows = builder_.CreateSelect(fits, i64(sizes[i]), rows);
+      tile = builder_.CreateSelect(fits, context_.parts.get(product_tile(sizes[i])), tile);
+    }
 
-  if (body) {
-    const auto [next_row, next_column] = next_tile(row, rows);
-    fetch_rows(next_row, rows, next_column);
-  }
-  llvm::Type* element = memory_type(llvm_context(), a.dtype);
-  Value* first = builder_.CreateGEP(element, a.base, row_offset(a, row));
-  const auto stride = [&](Value* s) { return s ? s : i64(0); };
-  if (depth_block_ > 0) {
-    sums_ = row_of_sums(sums_of_panel(), row);
-  } else {
-    sums_ = sums_at_ ? sums_at_ : builder_.CreateGEP(builder_.getInt8Ty(), scratch_, i64(panel));
-  }
-  std::vector<Value*> arguments{
-      first,    stride(a.strides[0]), stride(a.strides[static_cast<size_t>(form_.rank())]),
-      scratch_, depth_value_,         sums_};
-  if (lines_of_call_ > 0) {
-    const auto [ahead, ahead_stride] = panel_ahead(row);
-    arguments.insert(arguments.end(), {ahead, ahead_stride});
-  }
-  builder_.CreateCall(least->getFunctionType(), tile, arguments);
+    if (body) {
+      const auto [next_row, next_column] = next_tile(row, rows);
+      fetch_rows(next_row, rows, next_column);
+    }
+    llvm::Type* element = memory_type(llvm_context(), a.dtype);
+    Value* first = builder_.CreateGEP(element, a.base, row_offset(a, row));
+    const auto stride = [&](Value* s) { return s ? s : i64(0); };
+    if (depth_block_ > 0) {
+      sums_ = row_of_sums(sums_of_panel(), row);
+    } else {
+      sums_ = sums_at_ ? sums_at_ : builder_.CreateGEP(builder_.getInt8Ty(), scratch_, i64(panel));
+    }
+    std::vector<Value*> arguments{
+        first,    stride(a.strides[0]), stride(a.strides[static_cast<size_t>(form_.rank())]),
+        scratch_, depth_value_,         sums_};
+    if (lines_of_call_ > 0) {
+      const auto [ahead, ahead_stride] = panel_ahead(row);
+      arguments.insert(arguments.end(), {ahead, ahead_stride});
+    }
+    builder_.CreateCall(least->getFunctionType(), tile, arguments);
 
-  Value* const all_sums = sums_;
-  scopes_.emplace_back();
-  if (body)
-    for_loop(i64(0), rows, i64(1), inside, [&](Value* r, Carried& of_row) {
-      sums_ = row_of_sums(all_sums, r);
-      body(1, builder_.CreateAdd(row, r), of_row);
-    });
-  scopes_.pop_back();
+    Value* const all_sums = sums_;
+    scopes_.emplace_back();
+    if (body)
+      for_loop(i64(0), rows, i64(1), inside, [&](Value* r, Carried& of_row) {
+        sums_ = row_of_sums(all_sums, r);
+        body(1, builder_.CreateAdd(row, r), of_row);
+      });
+    scopes_.pop_back();
 
-  Value* next = builder_.CreateAdd(row, rows);
-  BasicBlock* latch = builder_.GetInsertBlock();
-  builder_.CreateCondBr(builder_.CreateICmpSLT(next, end), block, exit);
-  row->addIncoming(next, latch);
-  for (size_t i = 0; i < phis.size(); ++i) phis[i]->addIncoming(inside[i], latch);
-  builder_.SetInsertPoint(exit);
-  for (size_t i = 0; i < carried.size(); ++i) {
-    auto* out = builder_.CreatePHI(carried[i]->getType(), 2);
-    out->addIncoming(carried[i], before);
-    out->addIncoming(inside[i], latch);
-    carried[i] = out;
-  }
+    return builder_.CreateAdd(row, rows);
+  });
 }
 
 // The sums of the row at hand, where the rest of the kernel looks for them.
