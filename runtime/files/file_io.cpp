@@ -192,4 +192,14 @@ void write_file(const std::string& path, std::span<const std::span<const std::by
                       errno);
 }
 
+void check_bools(const std::string& path, std::span<const std::byte> values, int64_t start,
+                 std::string_view help) {
+  const auto wrong = std::find_if(values.begin(), values.end(),
+                                  [](std::byte value) { return value > std::byte{1}; });
+  if (wrong == values.end()) return;
+  throw Error("{} has a bool of value {} at byte {}", path, std::to_integer<int>(*wrong),
+              start + (wrong - values.begin()))
+      .help("{}", help);
+}
+
 }  // namespace sinter::detail

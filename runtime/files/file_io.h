@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace sinter::detail {
 
@@ -33,5 +34,10 @@ class InputFile {
 /// that killed runs left for `path` are removed. Error, with the old file in place, if a step
 /// fails.
 void write_file(const std::string& path, std::span<const std::span<const std::byte>> pieces);
+
+/// Error, with this help, unless all bytes of a bool tensor, which the file has from byte `start`
+/// on, are 0 or 1.
+void check_bools(const std::string& path, std::span<const std::byte> values, int64_t start,
+                 std::string_view help);
 
 }  // namespace sinter::detail

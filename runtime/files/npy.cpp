@@ -186,14 +186,6 @@ std::optional<int64_t> payload_bytes(const Shape& shape, DType dtype) {
   return bytes;
 }
 
-void check_bools(const std::string& path, const Tensor& tensor, int64_t start) {
-  const auto* bytes = static_cast<const unsigned char*>(tensor.raw());
-  for (int64_t i = 0; i < tensor.numel(); ++i)
-    if (bytes[i] > 1)
-      throw Error("{} has a bool of value {} at byte {}", path, bytes[i], start + i)
-          .help("write the file again with numpy.save or sinter::save_npy");
-}
-
 }  // namespace
 
 void save_npy(const std::string& path, const Tensor& tensor) {
@@ -261,7 +253,10 @@ Tensor load_npy(const std::string& path) {
   if (*header.fortran_order) std::reverse(shape.begin(), shape.end());
   Tensor tensor = Tensor::empty(std::move(shape), *header.dtype);
   file.read(tensor.raw(), tensor.nbytes());
-  if (tensor.dtype() == DType::boolean) check_bools(path, tensor, data_start);
+  if (tensor.dtype() == DType::boolean) {
+    detail::check_bools(path, std::as_bytes(tensor.span<bool>()), data_start,
+                        "write the file again with numpy.save or sinter::save_npy");
+  }
   if (!*header.fortran_order) return tensor;
   for (int64_t i = 0; i < tensor.dim() / 2; ++i) tensor = tensor.transpose(i, -1 - i);
   return tensor.contiguous();

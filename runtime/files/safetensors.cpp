@@ -190,14 +190,6 @@ SafetensorsHeader read_header(detail::InputFile& file) {
   return header;
 }
 
-void check_bools(const std::string& path, const Tensor& tensor, int64_t start) {
-  const auto* bytes = static_cast<const unsigned char*>(tensor.raw());
-  for (int64_t i = 0; i < tensor.numel(); ++i)
-    if (bytes[i] > 1)
-      throw Error("{} has a bool of value {} at byte {}", path, bytes[i], start + i)
-          .help("write or download the file again");
-}
-
 void check_text(const std::string& path, std::string_view what, std::string_view text,
                 size_t most) {
   if (text.size() <= most && detail::is_utf8(text)) return;
@@ -275,7 +267,10 @@ SafetensorsFile read_safetensors(const std::string& path) {
   for (Entry& e : header.entries) {
     Tensor tensor = Tensor::empty(std::move(e.shape), e.dtype);
     if (tensor.nbytes() > 0) file.read(tensor.raw(), tensor.nbytes());
-    if (e.dtype == DType::boolean) check_bools(path, tensor, header.data_start + e.begin);
+    if (e.dtype == DType::boolean) {
+      detail::check_bools(path, std::as_bytes(tensor.span<bool>()), header.data_start + e.begin,
+                          "write or download the file again");
+    }
     out.tensors.add(std::move(e.name), std::move(tensor));
   }
   return out;
