@@ -236,12 +236,24 @@ class Analyzer {
     if (op.result.valid() && !check_type(op.result)) return false;
     BatchOp b{&op, BatchRole::uniform, 0};
     for (ValueId v : op.operands) b.pass = std::max(b.pass, ready(v));
-    if (!choose_role(op, b)) return false;
+    if (!check_partial(op) || !choose_role(op, b)) return false;
     if (op.result.valid()) pass_[op.result] = b.pass;
     if (b.role == BatchRole::total) totals_.insert(op.result);
     const bool root = b.role == BatchRole::total || (b.role == BatchRole::row && result(op.result));
     if (root) form_.passes = std::max(form_.passes, b.pass + 1);
     form_.ops.push_back(b);
+    return true;
+  }
+
+  // The sum of some axes of a uniform value is a step on the way to the sum of all of them.
+  bool check_partial(const Op& op) {
+    for (ValueId v : op.operands) {
+      if (!partial_.count(v)) continue;
+      if (op.kind != OpKind::sum && op.kind != OpKind::reshape) {
+        return no(fmt::format("{} reads sums of parameters by axis", name(op)));
+      }
+      if (elements(func_.type(op.result)) > 1) partial_.insert(op.result);
+    }
     return true;
   }
 
@@ -305,6 +317,11 @@ class Analyzer {
       return true;
     }
     if (!row(op.operands[0])) {
+      const Type& result = func_.type(op.result);
+      if (op.kind == OpKind::sum && is_float(result.dtype)) {
+        if (elements(result) > 1) partial_.insert(op.result);
+        return true;
+      }
       return no(fmt::format("{} folds a value that does not follow the batch", name(op)));
     }
     if (op.kind != OpKind::sum || !is_float(func_.type(op.result).dtype)) {
@@ -345,7 +362,10 @@ class Analyzer {
     if (b.role == BatchRole::assign) {
       return !row(op.operands[1]) || no("it updates a global by row");
     }
-    if (b.role != BatchRole::uniform || elements(func_.type(op.result)) == 1) return true;
+    if (b.role != BatchRole::uniform || elements(func_.type(op.result)) == 1 ||
+        partial_.count(op.result)) {
+      return true;
+    }
     if (def(op).is(Trait::source) && op.kind != OpKind::constant) {
       return no(fmt::format("{} in an update depends on where the element lies", name(op)));
     }
@@ -371,6 +391,7 @@ class Analyzer {
 
   bool check_results() {
     for (ValueId v : func_.results) {
+      if (partial_.count(v)) return no("it returns sums of parameters by axis");
       if (entry(v)) return no("it returns a value that no op computes");
       if (row(v) && batch_axis(func_.type(v)) != 0) {
         return no(fmt::format("the rows of {} are not its first axis", to_string(func_.type(v))));
@@ -401,7 +422,12 @@ class Analyzer {
       form_.one_dtype &= dtype == first_total.value_or(dtype);
       first_total = dtype;
     }
-    if (form_.row_ops <= max_straight_row_ops) return true;
+    form_.loops = has_loops();
+    return form_.loops || form_.row_ops <= max_straight_row_ops;
+  }
+
+  // Whether each pass can be loops over features; else says why not.
+  bool has_loops() {
     if (form_.totals > max_totals) {
       return no(fmt::format("gradients have {} elements, more than {}", form_.totals, max_totals));
     }
@@ -412,7 +438,6 @@ class Analyzer {
       StagesAnalysis stages = plan_stages(func_, form_, pass);
       if (!stages.stages) return no(std::move(stages.reason));
     }
-    form_.loops = true;
     return true;
   }
 
@@ -434,13 +459,21 @@ class Analyzer {
   BatchForm form_;
   std::map<ValueId, int> pass_;
   std::set<ValueId> totals_;
+  std::set<ValueId> partial_;
   std::string reason_;
 };
 
 }  // namespace
 
-BatchAnalysis analyze_batch(const Func& func, const std::vector<const Op*>& ops) {
-  return Analyzer(func, ops).run();
+BatchAnalysis analyze_batch(const Func& func) {
+  std::vector<const Op*> ops;
+  bool follows_batch = false;
+  for (const Op& op : func.body) {
+    if (op.kind == OpKind::kernel) return {};
+    ops.push_back(&op);
+    for (ValueId v : op.operands) follows_batch |= func.type(v).follows_batch();
+  }
+  return follows_batch ? Analyzer(func, ops).run() : BatchAnalysis{};
 }
 
 int64_t chunk_totals(const BatchForm& form) {
@@ -476,7 +509,7 @@ BatchChunks batch_chunks(const Func& func, const BatchForm& form, int64_t max_ba
 BatchForm batch_form(const Func& func, const Op& kernel) {
   std::vector<const Op*> ops;
   for (const Op& op : kernel.body) ops.push_back(&op);
-  BatchAnalysis analysis = analyze_batch(func, ops);
+  BatchAnalysis analysis = Analyzer(func, ops).run();
   SINTER_CHECK(analysis.form.has_value(), "{} has no rows in lanes: {}", kernel.attrs.text("name"),
                analysis.reason);
   return std::move(*analysis.form);

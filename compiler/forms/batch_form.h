@@ -7,7 +7,8 @@
 //
 // A value is
 //   - row: it has the axis n. Its other axes are its features, which straight-line code enumerates;
-//   - uniform: the same for all rows. Parameters, hyper-parameters and what is computed from them;
+//   - uniform: the same for all rows. Parameters, hyper-parameters and what is computed from them,
+//     also the sum of all elements of such a value, as the norm of gradients needs;
 //   - total: a uniform value that folds the batch: a sum over n, or a contraction over n.
 // A row value that needs a total has to wait until all rows have been seen, so the kernel makes
 // several passes over the batch, each of which computes again what it needs. When the last one is
@@ -45,7 +46,7 @@ struct BatchForm {
 };
 
 // Most vector operations that straight-line code may take for one vector of rows, so that it
-// compiles in milliseconds.
+// compiles in milliseconds. It takes the place of loops where they cannot be had.
 inline constexpr double max_straight_row_ops = 160;
 // Most elements of totals, each of which is a vector in the nearest cache.
 inline constexpr int64_t max_totals = 3000;
@@ -54,12 +55,13 @@ inline constexpr int64_t max_totals = 3000;
 // 20 wide 8.4 us and 10, 24 wide 16 and 11, 32 wide 22 and 12.)
 inline constexpr int64_t wide_layer = 24;
 
-// The form of `ops` (a whole function body), or the reason why there is none.
+// The form of a function's body, or the reason why there is none (empty where nothing follows the
+// batch, or the body has kernels).
 struct BatchAnalysis {
   std::optional<BatchForm> form;
   std::string reason;
 };
-BatchAnalysis analyze_batch(const ir::Func& func, const std::vector<const ir::Op*>& ops);
+BatchAnalysis analyze_batch(const ir::Func& func);
 // For a kernel that `fuse_batch` made.
 BatchForm batch_form(const ir::Func& func, const ir::Op& kernel);
 // Whether rows lie in the lanes of this kernel (attribute `lanes`).

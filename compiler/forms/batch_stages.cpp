@@ -64,7 +64,27 @@ std::optional<FactorStrides> factor_strides(const Func& func, const Op& product)
   return out;
 }
 
+std::optional<Biased> biased_product(const Func& func, const BatchForm& form, const Op& product) {
+  std::optional<Biased> out;
+  int readers = 0;
+  for (const BatchOp& b : form.ops) {
+    const std::vector<ValueId>& read = b.op->operands;
+    const auto here = std::count(read.begin(), read.end(), product.result);
+    readers += static_cast<int>(here);
+    if (here != 1 || b.op->kind != OpKind::add) continue;
+    const ValueId bias = read[0] == product.result ? read[1] : read[0];
+    if (func.type(bias).follows_batch()) continue;
+    if (func.type(b.op->result) == func.type(product.result)) out = {b.op->result, bias};
+  }
+  return readers == 1 ? out : std::nullopt;
+}
+
 namespace {
+
+// A product by row of as many results keeps them in registers while it goes through its depth.
+constexpr int64_t most_dot_results = 2;
+// A total of a product with as many features is added up where the other factor is computed.
+constexpr int64_t few_features = 4;
 
 class Planner {
  public:
@@ -158,6 +178,7 @@ class Planner {
 
   bool place(const BatchOp& b) {
     const Op& op = *b.op;
+    if (biased_.count(op.result)) return true;
     if (!check_uniform_operands(op)) return false;
     if (b.role == BatchRole::total) return place_total(op);
     if (op.kind == OpKind::contraction) return place_product(op);
@@ -226,12 +247,29 @@ class Planner {
         !can_lie_in_memory(op.operands[1 - r])) {
       return no(pattern(op));
     }
+    if (features(op.result) <= most_dot_results && features(op.result) < features(x)) {
+      return place_dot(op, x);
+    }
     const Place at{known(x).level + 1, features(op.result)};
     stage_at(at).products.push_back(&op);
     // It reads all of x, so x is complete.
     read(x, {-1, 0});
     known_[op.result] = {at.first, true};
     kept_at_[op.result] = at;
+    return true;
+  }
+
+  bool place_dot(const Op& op, ValueId x) {
+    const Place at{level_for(x, features(x)), features(x)};
+    RowDot dot{&op, op.result, std::nullopt};
+    if (const auto biased = biased_product(func_, form_, op)) {
+      dot.result = biased->sum;
+      dot.bias = biased->bias;
+      biased_.insert(biased->sum);
+    }
+    stage_at(at).dots.push_back(dot);
+    read(x, at);
+    known_[dot.result] = {at.first, false};
     return true;
   }
 
@@ -248,6 +286,7 @@ class Planner {
           return no(pattern(op));
         }
       }
+      if (std::min(left, right) <= few_features) return place_total_dot(op, left < right ? 1 : 0);
       read(op.operands[0], {-1, 0});
       read(op.operands[1], {-1, 0});
       out_.products.push_back(&op);
@@ -259,6 +298,15 @@ class Planner {
     const Place at{std::max(0, known(x).level + (known(x).inside ? 0 : 1)), features(x)};
     stage_at(at).sums.push_back(&op);
     read(x, at);
+    return true;
+  }
+
+  bool place_total_dot(const Op& op, size_t side) {
+    const ValueId x = op.operands[side], other = op.operands[1 - side];
+    const Place at{std::max(level_for(x, features(x)), known(other).level + 1), features(x)};
+    stage_at(at).total_dots.push_back({&op, side});
+    read(x, at);
+    read(other, at);
     return true;
   }
 
@@ -285,6 +333,7 @@ class Planner {
   std::map<ValueId, Known> known_;
   std::map<ValueId, Place> kept_at_;  // the stage that computes a value
   std::set<ValueId> kept_;
+  std::set<ValueId> biased_;  // sums that products by row start with their bias
   std::map<Place, BatchStage> stages_;
   BatchStages out_;
   std::string reason_;

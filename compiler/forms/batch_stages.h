@@ -1,7 +1,8 @@
-// How a block of rows is computed where straight-line code for all features would be too long: as
-// loops over features, one for each stage. A stage computes every value that has its number of
-// features and can be had at its level; what other stages read is kept in memory, one vector of
-// rows after the other. Products of two row values that fold the batch come last.
+// How a block of rows is computed: as loops over features, one for each stage. A stage computes
+// every value that has its number of features and can be had at its level; what other stages read
+// is kept in memory, one vector of rows after the other. It also adds up what folds its features:
+// sums by row, products by row with few results, and totals of products with values of few
+// features. Products over the batch of two row values with more features come last.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +15,29 @@
 
 namespace sinter::compiler {
 
+// A product by row of few results, whose depth is the features of the stage.
+struct RowDot {
+  const ir::Op* op = nullptr;
+  ir::ValueId result;               // of op, or of the op that adds the bias
+  std::optional<ir::ValueId> bias;  // where its sums start
+};
+
+// A product of two row values that folds the batch, in the stage that goes through the features of
+// operand `side`; the other one has few.
+struct TotalDot {
+  const ir::Op* op = nullptr;
+  size_t side = 0;
+};
+
 struct BatchStage {
   int level = 0;  // stages run by level
   int64_t features = 1;
   std::vector<const ir::Op*> products;  // contractions with a uniform factor
   std::vector<const ir::Op*> kept;      // values that others read
   std::vector<const ir::Op*> folds;     // reductions over features
-  std::vector<const ir::Op*> sums;      // totals that add up values of this stage
+  std::vector<RowDot> dots;
+  std::vector<const ir::Op*> sums;  // totals that add up values of this stage
+  std::vector<TotalDot> total_dots;
 };
 
 // Where the elements of a uniform factor lie: that of result j and summed index k is at
@@ -41,6 +58,13 @@ struct StagesAnalysis {
   std::string reason;
 };
 StagesAnalysis plan_stages(const ir::Func& func, const BatchForm& form, int pass);
+
+// The bias that is added to a product and nothing else reads the product: its sum starts there.
+struct Biased {
+  ir::ValueId sum, bias;
+};
+std::optional<Biased> biased_product(const ir::Func& func, const BatchForm& form,
+                                     const ir::Op& product);
 
 // The value whose elements a view shows in the same order, or the value itself.
 ir::ValueId behind_plain_views(const ir::Func& func, const std::vector<const ir::Op*>& defs,

@@ -17,22 +17,12 @@ using ir::Func;
 using ir::Module;
 using ir::Op;
 using ir::OpKind;
-using ir::ValueId;
 
 namespace {
 
 void fuse_batch(Func& func) {
-  std::vector<const Op*> ops;
-  for (const Op& op : func.body) {
-    if (op.kind == OpKind::kernel) return;
-    ops.push_back(&op);
-  }
-  const bool follows_batch = std::any_of(ops.begin(), ops.end(), [&](const Op* op) {
-    return std::any_of(op->operands.begin(), op->operands.end(),
-                       [&](ValueId v) { return func.type(v).follows_batch(); });
-  });
-  if (!follows_batch) return;
-  const BatchAnalysis analysis = analyze_batch(func, ops);
+  const BatchAnalysis analysis = analyze_batch(func);
+  if (analysis.reason.empty() && !analysis.form) return;
   if (!analysis.form) {
     func.body.front().notes.push_back(
         fmt::format("not one kernel with the batch in lanes: {}", analysis.reason));

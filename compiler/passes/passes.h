@@ -27,6 +27,9 @@ void cse(ir::Module& module, const Options& options);
 // Drops ops whose results nothing reads.
 void dce(ir::Module& module, const Options& options);
 
+// Takes factors that all rows share out of sums over the batch, in nets whose layers are narrow.
+void factor_sums(ir::Module& module, const Options& options);
+
 // Makes one kernel with rows in the lanes of vectors of a function whose layers are narrow.
 void fuse_batch(ir::Module& module, const Options& options);
 

@@ -109,9 +109,7 @@ bool one_kernel_by_batch(const ir::Func& func) {
 
 std::string reason_for(const std::string& text) {
   const ir::Module module = ir::parse(text);
-  std::vector<const ir::Op*> ops;
-  for (const ir::Op& op : module.funcs[0].body) ops.push_back(&op);
-  return analyze_batch(module.funcs[0], ops).reason;
+  return analyze_batch(module.funcs[0]).reason;
 }
 
 }  // namespace

@@ -96,7 +96,6 @@ void BatchEmitter::emit_chunks() {
     begin_row_ = builder_.CreateMul(chunk, i64(size));
     Value* limit = builder_.CreateAdd(begin_row_, i64(size));
     end_row_ = builder_.CreateSelect(builder_.CreateICmpSLT(limit, n_), limit, n_);
-    clear_totals(0);
     emit_rows(0);
     Value* to = chunk_at(chunk);
     const int64_t count = (total_counts_.at(0) + lanes_ - 1) / lanes_ * lanes_;
@@ -149,7 +148,13 @@ void BatchEmitter::choose_block() {
   // Straight code takes as many rows to a block whatever the vector is, so that a batch of a
   // hundred leaves few; a block that no batch can fill would work for nothing.
   block_ = !form_.loops && context_.target.vector_bytes > 32 ? 2 : 4;
-  while (block_ > 1 && int64_t{block_} * lanes_ > context_.func.max_batch) block_ /= 2;
+  if (!form_.loops) {
+    while (block_ > 1 && int64_t{block_} * lanes_ > context_.func.max_batch) block_ /= 2;
+    return;
+  }
+  const int64_t vectors = (context_.func.max_batch + lanes_ - 1) / lanes_;
+  const int64_t most = context_.target.registers >= 32 ? 8 : 4;
+  if (vectors <= most) block_ = static_cast<int>(vectors);
 }
 
 bool BatchEmitter::is_result(ValueId v) const {
@@ -226,7 +231,6 @@ void BatchEmitter::clear_totals(int pass) {
 
 void BatchEmitter::emit_pass(int pass) {
   place_totals(pass);
-  clear_totals(pass);
   hoist_uniforms(pass);
   emit_rows(pass);
   finish_totals(pass);
@@ -238,6 +242,7 @@ void BatchEmitter::emit_rows(int pass) {
     emit_stages(pass);
     return;
   }
+  clear_totals(pass);
   const std::vector<Root> roots = roots_of(pass);
   const int64_t rows = int64_t{block_} * lanes_;
   Value* left =
@@ -245,10 +250,8 @@ void BatchEmitter::emit_rows(int pass) {
   // What is left, vector by vector under a mask.
   Value* end = builder_.CreateAdd(end_row_, i64(lanes_ - 1));
   loop(left, end, lanes_, [&](Value* row) {
-    std::vector<llvm::Constant*> numbers;
-    for (int i = 0; i < lanes_; ++i) numbers.push_back(builder_.getInt32(static_cast<uint32_t>(i)));
-    Value* count = builder_.CreateTrunc(builder_.CreateSub(end_row_, row), builder_.getInt32Ty());
-    block(roots, 1, row, builder_.CreateICmpSLT(llvm::ConstantVector::get(numbers), splat(count)));
+    first_row_ = row;
+    block(roots, 1, row, lanes_below(elements_left(0, 1)));
   });
 }
 
@@ -256,6 +259,7 @@ void BatchEmitter::block(const std::vector<Root>& roots, int vectors, Value* row
   vectors_ = vectors;
   first_row_ = row;
   mask_ = mask;
+  masks_.assign(static_cast<size_t>(vectors), mask);
   rows_.clear();
   repeated_.clear();
   for (const Root& root : roots) {
@@ -273,24 +277,56 @@ void BatchEmitter::accumulate(const Root& root) {
   const auto [pass, first] = totals_.at(op.result);
   llvm::Type* vector = vector_of(element_type(llvm_context(), type(op.result).dtype), lanes_);
   Value* at = total_row(pass, i64(first + root.element));
-  std::vector<std::pair<Value*, Value*>> terms;  // products, or a value and null
+  Value* total = builder_.CreateLoad(vector, at);
   if (op.kind == OpKind::contraction) {
     for (const auto& [a, b] : contracted_elements(context_.func, op, root.element)) {
-      const Lanes left = lanes_of(op.operands[0], a), right = lanes_of(op.operands[1], b);
-      for (size_t v = 0; v < left.size(); ++v) terms.emplace_back(left[v], right[v]);
+      const Lanes right = lanes_of(op.operands[1], b);
+      total = add_term(total, term(op.operands[0], a), &right);
     }
   } else {
     for (const int64_t j : folded_elements(context_.func, op, root.element)) {
-      for (Value* x : lanes_of(op.operands[0], j)) terms.emplace_back(x, nullptr);
+      total = add_term(total, term(op.operands[0], j), nullptr);
     }
   }
-  Value* total = builder_.CreateLoad(vector, at);
-  for (const auto& [a, b] : terms) {
-    Value* sum = b ? fma(a, b, total) : builder_.CreateFAdd(total, a);
-    // The choice stands last, so that it can be the mask of the addition.
-    total = mask_ ? builder_.CreateSelect(mask_, sum, total) : sum;
-  }
   builder_.CreateStore(total, at);
+}
+
+// What is added to a total: of where(c, x, 0), x in the lanes where c holds.
+BatchEmitter::Term BatchEmitter::term(ValueId v, int64_t j) {
+  if (form_.loops) v = plain(v);
+  const auto made = made_by_.find(v);
+  const bool in_memory = kept_.count(v) && !here_.count(v);
+  if (in_memory || made == made_by_.end() || made->second->op->kind != OpKind::select) {
+    return {lanes_of(v, j), {}};
+  }
+  const ir::Op& op = *made->second->op;
+  const auto other = made_by_.find(op.operands[2]);
+  const bool zero = other != made_by_.end() && other->second->op->kind == OpKind::constant &&
+                    other->second->op->attrs.real("value") == 0;
+  if (!zero) return {lanes_of(v, j), {}};
+  const auto operand = [&](size_t i) {
+    return lanes_of(op.operands[i], operand_element(context_.func, op, i, j));
+  };
+  return {operand(1), operand(0)};
+}
+
+// Adds a term, times `factor` if there is one, to a total.
+Value* BatchEmitter::add_term(Value* total, const Term& term, const Lanes* factor) {
+  for (size_t i = 0; i < term.value.size(); ++i) {
+    Value* x = term.value[i];
+    Value* sum = nullptr;
+    if (factor) {
+      sum = total ? fma(x, (*factor)[i], total) : builder_.CreateFMul(x, (*factor)[i]);
+    } else {
+      sum = total ? builder_.CreateFAdd(total, x) : x;
+    }
+    Value* counts = term.counts.empty() ? nullptr : term.counts[i];
+    if (masks_[i]) counts = counts ? builder_.CreateAnd(counts, masks_[i]) : masks_[i];
+    if (!total) total = llvm::Constant::getNullValue(sum->getType());
+    // The choice stands last, so that it can be the mask of the addition.
+    total = counts ? builder_.CreateSelect(counts, sum, total) : sum;
+  }
+  return total;
 }
 
 // Where the lanes of a total's element lie.

@@ -67,7 +67,12 @@ class BatchEmitter {
   std::vector<Root> roots_of(int pass) const;
   void place_totals(int pass);
   void block(const std::vector<Root>& roots, int vectors, Value* row, Value* mask);
+  struct Term {
+    Lanes value;
+    Lanes counts;  // lanes that are added; empty for all
+  };
   void accumulate(const Root& root);
+  Term term(ir::ValueId v, int64_t j);
   // emit_loop by a number, with nothing carried.
   Value* loop(Value* begin, Value* end, int64_t step, const std::function<void(Value*)>& body);
   Value* total_row(int pass, Value* number);
@@ -84,18 +89,27 @@ class BatchEmitter {
   void load_block(const std::vector<ir::ValueId>& arguments);
   void load_whole_block(ir::ValueId v);
   void load_part_of_block(ir::ValueId v);
-  Value* load_strided(Value* at, llvm::Type* vector, DType dtype, int64_t stride);
+  Value* load_strided(Value* at, llvm::Type* vector, DType dtype, int64_t stride, Value* mask);
+  int vectors_left_over() const;
+
+  // What a stage does with a tile of features (emit_batch_tiles.cpp).
   void stage(const BatchStage& stage);
-  void tile(const BatchStage& stage, Value* feature, int features);
+  static int tile_size(int64_t features, int most);
+  void tile(const BatchStage& stage, Value* feature, int features, Carried& folded);
   void tile_product(const ir::Op& op, int features);
   void tile_kept(const ir::Op& op, int features);
-  void tile_fold(const ir::Op& op, int features);
+  void start_fold(const ir::Op& op, bool one_tile, Carried& folded);
+  Carried::iterator tile_fold(const ir::Op& op, int features, Carried::iterator at);
+  void start_dot(const RowDot& dot, Carried& folded);
+  Carried::iterator tile_dot(const RowDot& dot, int features, Carried::iterator at);
+  Value* add_term(Value* total, const Term& term, const Lanes* factor);
   void tile_sum(const ir::Op& op, int features);
-  void start_fold(const ir::Op& op);
+  void tile_total_dot(const TotalDot& dot, int features);
   void total_product(const ir::Op& op);
   void total_tile(const ir::Op& op, Value* left, int lefts, Value* right, int rights);
   const Lanes& stage_element(ir::ValueId v, int64_t j);
   Value* uniform_base(ir::ValueId v);
+  Value* uniform_at(ir::ValueId v, Value* number);
   ir::ValueId plain(ir::ValueId v) const { return behind_plain_views(context_.func, defs_, v); }
   void features_in_tiles(int64_t count, int size,
                          const std::function<void(Value* first, int features)>& body);
@@ -110,7 +124,10 @@ class BatchEmitter {
   Lanes row_reduction(const ir::Op& op, int64_t j);
   Lanes row_elementwise(const ir::Op& op, int64_t j);
   Lanes load_rows(ir::ValueId v, int64_t j);
-  bool load_interleaved(ir::ValueId v, int64_t features);
+  bool has_masked_loads(DType dtype) const;
+  bool load_interleaved(ir::ValueId v, int64_t features, const Lanes& masks);
+  Value* elements_left(int i, int64_t features);
+  Value* lanes_below(Value* count);
   Value* load_one_by_one(Value* base, DType dtype, int64_t features, int64_t j, int vector);
   void store_rows(ir::ValueId v);
   bool row(ir::ValueId v) const;
@@ -120,6 +137,7 @@ class BatchEmitter {
   // Uniform values: scalars, and vectors of consecutive elements (emit_batch_tail.cpp).
   Value* uniform_element(ir::ValueId v, int64_t j);
   Value* load_uniform(ir::ValueId v, int64_t j);
+  Value* sum_of_elements(ir::ValueId v);
   Value* repeated(ir::ValueId v, int64_t j);
   void hoist_uniforms(int pass);
   void hoist_to_memory(ir::ValueId v);
@@ -177,11 +195,11 @@ class BatchEmitter {
   // Loops over features.
   std::vector<const ir::Op*> defs_;  // of values made in the kernel
   std::map<ir::ValueId, Kept> kept_;
-  std::map<ir::ValueId, Kept> kept_best_;  // of each argmax
-  std::set<ir::ValueId> zeroed_;           // kept values whose lanes that are no rows must be zero
-  std::set<ir::ValueId> here_;             // kept values that the stage at hand computes
-  Lanes masks_;                            // one for each vector of the block
-  Value* feature_ = nullptr;               // first one of the tile
+  std::set<ir::ValueId> zeroed_;  // kept values whose lanes that are no rows must be zero
+  std::set<ir::ValueId> here_;    // kept values that the stage at hand computes
+  Lanes masks_;                   // one for each vector of the block; null for all lanes
+  bool one_block_ = false;        // all rows are in the block at hand
+  Value* feature_ = nullptr;      // first one of the tile
 
   // Known in the whole function, once computed.
   std::map<Element, Value*> scalars_;

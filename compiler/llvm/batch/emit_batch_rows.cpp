@@ -179,15 +179,14 @@ BatchEmitter::Lanes BatchEmitter::load_rows(ValueId v, int64_t j) {
   const DType dtype = type(v).dtype;
   const int64_t features = elements(type(v));
   const bool power = (features & (features - 1)) == 0;
-  if (!mask_ && features > 1 && features <= lanes_ && power && load_interleaved(v, features)) {
+  const Lanes all(static_cast<size_t>(vectors_), nullptr);
+  if (!mask_ && features <= lanes_ && power && load_interleaved(v, features, all)) {
     return rows_.at({v.index, j});
   }
   Lanes out;
   llvm::Type* vector = vector_of(memory_type(llvm_context(), dtype), lanes_);
   const llvm::Align align(dtype_size(dtype));
-  // Only where the processor has masked loads of this element.
-  const bool masked =
-      context_.target.x86 && context_.target.vector_bytes >= 32 && dtype_size(dtype) >= 4;
+  const bool masked = has_masked_loads(dtype);
   for (int i = 0; i < vectors_; ++i) {
     Value* x = nullptr;
     if (features == 1 && (!mask_ || masked)) {
@@ -228,9 +227,15 @@ Value* BatchEmitter::load_one_by_one(Value* base, DType dtype, int64_t features,
   return out;
 }
 
+// Whether the processor has masked loads of this element.
+bool BatchEmitter::has_masked_loads(DType dtype) const {
+  return context_.target.x86 && context_.target.vector_bytes >= 32 && dtype_size(dtype) >= 4;
+}
+
 // All elements at once: as many whole vectors as a row has elements, sorted by even and odd places
-// until each vector holds one element of its rows.
-bool BatchEmitter::load_interleaved(ValueId v, int64_t features) {
+// until each vector holds one element of its rows. `masks` has one for each vector of the block, or
+// null for all lanes.
+bool BatchEmitter::load_interleaved(ValueId v, int64_t features, const Lanes& masks) {
   const DType dtype = type(v).dtype;
   if (dtype == DType::boolean) return false;
   llvm::Type* vector = vector_of(memory_type(llvm_context(), dtype), lanes_);
@@ -252,12 +257,21 @@ bool BatchEmitter::load_interleaved(ValueId v, int64_t features) {
     return out;
   };
   Value* start = offset(base_of(v), dtype, builder_.CreateMul(first_row_, i64(features)));
+  const llvm::Align align(dtype_size(dtype));
   for (int64_t j = 0; j < features; ++j) rows_[{v.index, j}].clear();
   for (int i = 0; i < vectors_; ++i) {
     Lanes list;
+    Value* mask = masks[static_cast<size_t>(i)];
+    // Elements of rows that there are.
+    Value* left = mask && features > 1 ? elements_left(i, features) : nullptr;
     for (int64_t k = 0; k < features; ++k) {
       Value* at = offset(start, dtype, i64((int64_t{i} * features + k) * lanes_));
-      list.push_back(builder_.CreateAlignedLoad(vector, at, llvm::Align(dtype_size(dtype))));
+      if (left)
+        mask = lanes_below(
+            builder_.CreateSub(left, builder_.getInt32(static_cast<uint32_t>(k * lanes_))));
+      list.push_back(mask ? builder_.CreateMaskedLoad(vector, at, align, mask,
+                                                      llvm::Constant::getNullValue(vector))
+                          : static_cast<Value*>(builder_.CreateAlignedLoad(vector, at, align)));
     }
     const Lanes by_element = sorted(sorted, list);
     for (int64_t j = 0; j < features; ++j) {
@@ -265,6 +279,21 @@ bool BatchEmitter::load_interleaved(ValueId v, int64_t features) {
     }
   }
   return true;
+}
+
+// How many elements lie in vector i of the block, `features` a row; none or less behind the end.
+Value* BatchEmitter::elements_left(int i, int64_t features) {
+  Value* rows =
+      builder_.CreateSub(builder_.CreateSub(end_row_, first_row_), i64(int64_t{i} * lanes_));
+  rows = builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rows, i64(lanes_));
+  return builder_.CreateTrunc(builder_.CreateMul(rows, i64(features)), builder_.getInt32Ty());
+}
+
+// Lanes whose number is less than `count`.
+Value* BatchEmitter::lanes_below(Value* count) {
+  std::vector<llvm::Constant*> numbers;
+  for (int i = 0; i < lanes_; ++i) numbers.push_back(builder_.getInt32(static_cast<uint32_t>(i)));
+  return builder_.CreateICmpSLT(llvm::ConstantVector::get(numbers), splat(count));
 }
 
 // Writes the rows of a result as they lie in memory. Under a mask they take the way through stack

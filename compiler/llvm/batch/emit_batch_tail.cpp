@@ -40,6 +40,7 @@ Value* BatchEmitter::uniform_element(ValueId v, int64_t j) {
   if (def(op).is(ir::Trait::view)) {
     return uniform_element(op.operands[0], operand_element(context_.func, op, 0, j));
   }
+  if (op.kind == OpKind::sum) return sum_of_elements(op.operands[0]);
   ScalarContext scalar;
   for (size_t i = 0; i < op.operands.size(); ++i) {
     scalar.operands.push_back(
@@ -50,6 +51,31 @@ Value* BatchEmitter::uniform_element(ValueId v, int64_t j) {
   scalar.index = [&](int axis) { return i64(index_along(type(v), j, axis)); };
   scalar.linear_index = [&] { return i64(j); };
   return emit_scalar_program(builder_, program(op), scalar);
+}
+
+// Through sums of some of its axes.
+Value* BatchEmitter::sum_of_elements(ValueId v) {
+  for (auto made = made_by_.find(v); made != made_by_.end(); made = made_by_.find(v)) {
+    const ir::Op& op = *made->second->op;
+    if ((op.kind != OpKind::sum && op.kind != OpKind::reshape) || row(op.operands[0])) break;
+    v = op.operands[0];
+  }
+  const int64_t count = elements(type(v));
+  Value* zero =
+      llvm::Constant::getNullValue(vector_of(element_type(llvm_context(), type(v).dtype), lanes_));
+  Value* sum = zero;
+  chunk_lanes_ = lanes_;
+  for (int64_t first = 0; first < count; first += lanes_) {
+    chunks_.clear();
+    const auto here = static_cast<int>(std::min<int64_t>(lanes_, count - first));
+    Value* x = chunk_of(v, i64(first), here);
+    if (here < lanes_)
+      x = builder_.CreateSelect(lanes_below(builder_.getInt32(static_cast<uint32_t>(here))), x,
+                                zero);
+    sum = builder_.CreateFAdd(sum, x);
+  }
+  chunks_.clear();
+  return builder_.CreateExtractElement(add_across({sum}), uint64_t{0});
 }
 
 // In all lanes, for the block at hand.

@@ -1,0 +1,350 @@
+// The loops over features of a block of rows (compiler/forms/batch_stages.h), in tiles of a few
+// features.
+#include <algorithm>
+#include <utility>
+
+#include "compiler/llvm/batch/emit_batch.h"
+#include "compiler/llvm/reduction.h"
+#include "ir/op.h"
+
+namespace sinter::compiler {
+
+using ir::OpKind;
+using ir::ValueId;
+using llvm::Value;
+
+// ---- Stages ------------------------------------------------------------------------------------
+
+// What a stage folds over its features goes through the loop in registers.
+void BatchEmitter::stage(const BatchStage& s) {
+  here_.clear();
+  for (const ir::Op* op : s.kept) here_.insert(op->result);
+  // The tiles of a block have about as many vectors as half of the registers.
+  const int most = context_.target.registers >= 32 ? 4 : 2;
+  const int fit = std::max(1, most * 4 / vectors_);
+  const int size = tile_size(s.features, std::min(most, fit));
+  Carried folded;
+  const bool one_tile = s.features == size;
+  for (const ir::Op* op : s.folds) start_fold(*op, one_tile, folded);
+  for (const RowDot& dot : s.dots) start_dot(dot, folded);
+  const auto body = [&](Value* first, int features) {
+    return [&, first, features](Carried& carried) { tile(s, first, features, carried); };
+  };
+  const int64_t whole = s.features / size * size;
+  emit_loop(builder_, i64(0), i64(whole), i64(size), folded,
+            [&](Value* first, Carried& carried) { body(first, size)(carried); });
+  if (whole < s.features) body(i64(whole), static_cast<int>(s.features - whole))(folded);
+  auto from = folded.cbegin();
+  const auto store = [&](const Kept& kept, int64_t count) {
+    for (int64_t j = 0; j < count; ++j) {
+      for (int i = 0; i < vectors_; ++i) {
+        builder_.CreateStore(*from++, kept_at(kept, i64(j), i));
+      }
+    }
+  };
+  for (const ir::Op* op : s.folds) {
+    if (op->kind == OpKind::argmax) from += vectors_;  // the largest themselves
+    store(kept_.at(op->result), 1);
+  }
+  for (const RowDot& dot : s.dots) store(kept_.at(dot.result), elements(type(dot.result)));
+  here_.clear();
+}
+
+// The largest size up to `most` that leaves no smaller tile, unless that is less than half.
+int BatchEmitter::tile_size(int64_t features, int most) {
+  if (features <= most) return static_cast<int>(features);
+  for (int size = most; 2 * size >= most; --size) {
+    if (features % size == 0) return size;
+  }
+  return most;
+}
+
+void BatchEmitter::tile(const BatchStage& s, Value* feature, int features, Carried& folded) {
+  rows_.clear();
+  repeated_.clear();
+  feature_ = feature;
+  for (const ir::Op* op : s.products) tile_product(*op, features);
+  for (const ir::Op* op : s.kept) tile_kept(*op, features);
+  auto at = folded.begin();
+  for (const ir::Op* op : s.folds) at = tile_fold(*op, features, at);
+  for (const RowDot& dot : s.dots) at = tile_dot(dot, features, at);
+  for (const ir::Op* op : s.sums) tile_sum(*op, features);
+  for (const TotalDot& dot : s.total_dots) tile_total_dot(dot, features);
+}
+
+// Element j of the tile: from memory, if another stage has computed it.
+const BatchEmitter::Lanes& BatchEmitter::stage_element(ValueId v, int64_t j) {
+  v = plain(v);
+  const Element key{v.index, j};
+  if (const auto it = rows_.find(key); it != rows_.end()) return it->second;
+  const auto kept = kept_.find(v);
+  Lanes lanes;
+  if (kept != kept_.end() && !here_.count(v)) {
+    Value* feature = elements(type(v)) == 1 ? i64(0) : builder_.CreateAdd(feature_, i64(j));
+    for (int i = 0; i < vectors_; ++i) {
+      Value* x = builder_.CreateLoad(kept->second.vector, kept_at(kept->second, feature, i));
+      if (type(v).dtype == DType::boolean) {
+        x = builder_.CreateICmpNE(x, llvm::Constant::getNullValue(x->getType()));
+      }
+      lanes.push_back(x);
+    }
+  } else {
+    const ir::Op& op = *made_by_.at(v)->op;
+    const bool view = def(op).is(ir::Trait::view);
+    lanes = view ? lanes_of(op.operands[0], elements(type(op.operands[0])) == 1 ? 0 : j)
+                 : row_elementwise(op, j);
+  }
+  return rows_[key] = std::move(lanes);
+}
+
+// Where a uniform value that loops index lies in memory.
+Value* BatchEmitter::uniform_base(ValueId v) {
+  v = plain(v);
+  const auto it = finished_.find(v);
+  return it != finished_.end() ? it->second : base_of(v);
+}
+
+// An element of a uniform value, by its number. One that is all there is may lie in no memory.
+Value* BatchEmitter::uniform_at(ValueId v, Value* number) {
+  if (elements(type(v)) == 1) return uniform_element(v, 0);
+  llvm::Type* element = element_type(llvm_context(), type(v).dtype);
+  return builder_.CreateLoad(element, offset(uniform_base(v), type(v).dtype, number));
+}
+
+// A product with parameters, for all features of the tile at once; a bias that is added to it is
+// where its sum starts.
+void BatchEmitter::tile_product(const ir::Op& op, int features) {
+  const size_t row_side = row_factor(context_.func, op);
+  const Kept& rows = kept_.at(plain(op.operands[row_side]));
+  const ValueId factor = op.operands[1 - row_side];
+  const FactorStrides strides = *factor_strides(context_.func, op);
+  const DType dtype = type(factor).dtype;
+  llvm::Type* element = element_type(llvm_context(), dtype);
+  const auto depth = static_cast<int64_t>(contracted_elements(context_.func, op, 0).size());
+
+  ValueId result = op.result;
+  Lanes sums(static_cast<size_t>(features * vectors_),
+             llvm::Constant::getNullValue(vector_of(element, lanes_)));
+  if (const auto biased = biased_product(context_.func, form_, op)) {
+    result = biased->sum;
+    for (int f = 0; f < features; ++f) {
+      const int64_t place = elements(type(biased->bias)) == 1 ? 0 : f;
+      const auto first = sums.begin() + f * vectors_;
+      std::fill_n(first, vectors_, repeated(biased->bias, place));
+    }
+  }
+  // A factor of one element may have been computed and lie in no memory.
+  Value* single = elements(type(factor)) == 1 ? splat(uniform_element(factor, 0)) : nullptr;
+  Value* base = single ? nullptr
+                       : offset(uniform_base(factor), dtype,
+                                builder_.CreateMul(feature_, i64(strides.by_result)));
+  const int64_t unroll = depth % 4 == 0 ? 4 : depth % 2 == 0 ? 2 : 1;
+  emit_loop(builder_, i64(0), i64(depth), i64(unroll), sums, [&](Value* k, Lanes& carried) {
+    for (int64_t step = 0; step < unroll; ++step) {
+      Value* at = builder_.CreateAdd(k, i64(step));
+      Lanes x;
+      for (int i = 0; i < vectors_; ++i) {
+        x.push_back(builder_.CreateLoad(rows.vector, kept_at(rows, at, i)));
+      }
+      Value* column = builder_.CreateMul(at, i64(strides.by_depth));
+      for (int f = 0; f < features; ++f) {
+        Value* where = builder_.CreateAdd(column, i64(f * strides.by_result));
+        Value* w =
+            single ? single : splat(builder_.CreateLoad(element, offset(base, dtype, where)));
+        for (int i = 0; i < vectors_; ++i) {
+          Value*& sum = carried[static_cast<size_t>(f * vectors_ + i)];
+          sum = fma(w, x[static_cast<size_t>(i)], sum);
+        }
+      }
+    }
+  });
+  for (int f = 0; f < features; ++f) {
+    const auto first = sums.begin() + f * vectors_;
+    rows_[{result.index, f}] = Lanes(first, first + vectors_);
+  }
+}
+
+void BatchEmitter::tile_kept(const ir::Op& op, int features) {
+  const ValueId v = op.result;
+  const Kept& kept = kept_.at(v);
+  for (int f = 0; f < features; ++f) {
+    const Lanes lanes = stage_element(v, f);
+    for (int i = 0; i < vectors_; ++i) {
+      Value* x = lanes[static_cast<size_t>(i)];
+      if (Value* mask = masks_[static_cast<size_t>(i)]; mask && zeroed_.count(v)) {
+        x = builder_.CreateSelect(mask, x, llvm::Constant::getNullValue(x->getType()));
+      }
+      if (type(v).dtype == DType::boolean) x = builder_.CreateZExt(x, kept.vector);
+      builder_.CreateStore(x, kept_at(kept, builder_.CreateAdd(feature_, i64(f)), i));
+    }
+  }
+}
+
+// ---- What is folded over features --------------------------------------------------------------
+
+// For argmax, the largest so far stand before their places.
+void BatchEmitter::start_fold(const ir::Op& op, bool one_tile, Carried& folded) {
+  llvm::Type* vector = vector_of(element_type(llvm_context(), type(op.operands[0]).dtype), lanes_);
+  // One tile starts from its first feature.
+  folded.insert(folded.end(), static_cast<size_t>(vectors_),
+                one_tile ? nullptr : neutral_element(op.kind, vector));
+  if (op.kind != OpKind::argmax) return;
+  folded.insert(folded.end(), static_cast<size_t>(vectors_),
+                llvm::Constant::getNullValue(kept_.at(op.result).vector));
+}
+
+// NaN wins over every number, and of equals the first stays.
+Carried::iterator BatchEmitter::tile_fold(const ir::Op& op, int features, Carried::iterator at) {
+  const bool places = op.kind == OpKind::argmax;
+  for (int i = 0; i < vectors_; ++i) {
+    Value*& state = at[i];
+    for (int f = 0; f < features; ++f) {
+      Value* x = stage_element(op.operands[0], f)[static_cast<size_t>(i)];
+      if (!state) {
+        state = x;
+        continue;
+      }
+      if (op.kind == OpKind::sum || op.kind == OpKind::prod) {
+        state = fold_in(builder_, op.kind, state, x);
+        continue;
+      }
+      Value* better = displaces(builder_, x, state);
+      state = builder_.CreateSelect(better, x, state);
+      if (places) {
+        Value*& place = at[vectors_ + i];
+        place = builder_.CreateSelect(better, splat(builder_.CreateAdd(feature_, i64(f))), place);
+      }
+    }
+  }
+  return at + vectors_ * (places ? 2 : 1);
+}
+
+void BatchEmitter::start_dot(const RowDot& dot, Carried& folded) {
+  const ir::Type& result = type(dot.result);
+  for (int64_t j = 0; j < elements(result); ++j) {
+    llvm::Type* element = element_type(llvm_context(), result.dtype);
+    Value* start = dot.bias ? uniform_at(*dot.bias, i64(j)) : llvm::Constant::getNullValue(element);
+    folded.insert(folded.end(), static_cast<size_t>(vectors_), splat(start));
+  }
+}
+
+Carried::iterator BatchEmitter::tile_dot(const RowDot& dot, int features, Carried::iterator at) {
+  const size_t side = row_factor(context_.func, *dot.op);
+  const ValueId factor = dot.op->operands[1 - side];
+  const FactorStrides strides = *factor_strides(context_.func, *dot.op);
+  const int64_t results = elements(type(dot.result));
+  for (int64_t j = 0; j < results; ++j, at += vectors_) {
+    for (int f = 0; f < features; ++f) {
+      Value* depth = builder_.CreateAdd(feature_, i64(f));
+      Value* w = splat(
+          uniform_at(factor, builder_.CreateAdd(builder_.CreateMul(depth, i64(strides.by_depth)),
+                                                i64(j * strides.by_result))));
+      const Lanes& x = stage_element(dot.op->operands[side], f);
+      for (int i = 0; i < vectors_; ++i) at[i] = fma(w, x[static_cast<size_t>(i)], at[i]);
+    }
+  }
+  return at;
+}
+
+// ---- Totals ------------------------------------------------------------------------------------
+
+// Whether a total is complete once it has been computed, as all rows are in the block at hand.
+bool BatchEmitter::complete_at_once(const ir::Op& op) const {
+  const bool by_feature = elements(type(op.result)) > 1;
+  return one_block_ &&
+         (op.kind == OpKind::contraction || by_feature || elements(type(op.operands[0])) == 1);
+}
+
+// Null for one that starts from nothing.
+Value* BatchEmitter::total_so_far(const ir::Op& op, llvm::Type* vector, Value* at) {
+  return complete_at_once(op) ? nullptr : builder_.CreateLoad(vector, at);
+}
+
+void BatchEmitter::tile_sum(const ir::Op& op, int features) {
+  const auto [pass, first] = totals_.at(op.result);
+  llvm::Type* vector = vector_of(element_type(llvm_context(), type(op.result).dtype), lanes_);
+  const bool by_feature = elements(type(op.result)) > 1;
+  const bool single = elements(type(op.operands[0])) == 1;
+  Value* total = nullptr;
+  Value* at = nullptr;
+  for (int f = 0; f < features; ++f) {
+    if (f == 0 || by_feature) {
+      Value* number = by_feature ? builder_.CreateAdd(feature_, i64(first + f)) : i64(first);
+      at = total_row(pass, number);
+      total = total_so_far(op, vector, at);
+    }
+    total = add_term(total, term(op.operands[0], single ? 0 : f), nullptr);
+    if (by_feature || f + 1 == features) builder_.CreateStore(total, at);
+  }
+}
+
+void BatchEmitter::tile_total_dot(const TotalDot& dot, int features) {
+  const ir::Op& op = *dot.op;
+  const auto [pass, first] = totals_.at(op.result);
+  const ValueId x = op.operands[dot.side], y = op.operands[1 - dot.side];
+  llvm::Type* vector = vector_of(element_type(llvm_context(), type(op.result).dtype), lanes_);
+  const int64_t all = elements(type(x)), few = elements(type(y));
+  for (int64_t q = 0; q < few; ++q) {
+    Lanes other;
+    const Kept& kept = kept_.at(plain(y));
+    for (int i = 0; i < vectors_; ++i) {
+      other.push_back(builder_.CreateLoad(kept.vector, kept_at(kept, i64(q), i)));
+    }
+    for (int f = 0; f < features; ++f) {
+      Value* feature = builder_.CreateAdd(feature_, i64(f));
+      Value* number = dot.side == 0
+                          ? builder_.CreateAdd(builder_.CreateMul(feature, i64(few)), i64(q))
+                          : builder_.CreateAdd(feature, i64(q * all));
+      Value* at = total_row(pass, builder_.CreateAdd(number, i64(first)));
+      builder_.CreateStore(add_term(total_so_far(op, vector, at), term(x, f), &other), at);
+    }
+  }
+}
+
+// The products of all pairs of features, added up over the rows of the block.
+void BatchEmitter::total_product(const ir::Op& op) {
+  const int64_t lefts = elements(type(op.operands[0])), rights = elements(type(op.operands[1]));
+  const int most = context_.target.registers >= 32 ? 16 : 8;
+  const auto right_size =
+      static_cast<int>(std::min<int64_t>(rights, rights % 5 == 0 && rights % 4 != 0 ? 5 : 4));
+  const auto left_size = static_cast<int>(std::min<int64_t>(lefts, std::max(1, most / right_size)));
+  features_in_tiles(lefts, left_size, [&](Value* left, int left_count) {
+    features_in_tiles(rights, right_size, [&](Value* right, int right_count) {
+      total_tile(op, left, left_count, right, right_count);
+    });
+  });
+}
+
+void BatchEmitter::total_tile(const ir::Op& op, Value* left, int lefts, Value* right, int rights) {
+  const auto [pass, first] = totals_.at(op.result);
+  const Kept &a = kept_.at(plain(op.operands[0])), &b = kept_.at(plain(op.operands[1]));
+  llvm::Type* vector = a.vector;
+  const int64_t width = elements(type(op.operands[1]));
+  Value* start = builder_.CreateAdd(builder_.CreateMul(left, i64(width)), right);
+  Lanes totals, places;
+  for (int p = 0; p < lefts; ++p) {
+    for (int q = 0; q < rights; ++q) {
+      places.push_back(total_row(pass, builder_.CreateAdd(start, i64(first + p * width + q))));
+      totals.push_back(total_so_far(op, vector, places.back()));
+    }
+  }
+  for (int i = 0; i < vectors_; ++i) {
+    Lanes x, y;
+    for (int p = 0; p < lefts; ++p) {
+      x.push_back(builder_.CreateLoad(vector, kept_at(a, builder_.CreateAdd(left, i64(p)), i)));
+    }
+    for (int q = 0; q < rights; ++q) {
+      y.push_back(builder_.CreateLoad(vector, kept_at(b, builder_.CreateAdd(right, i64(q)), i)));
+    }
+    size_t at = 0;
+    for (int p = 0; p < lefts; ++p) {
+      for (int q = 0; q < rights; ++q, ++at) {
+        Value *a = x[static_cast<size_t>(p)], *b = y[static_cast<size_t>(q)];
+        totals[at] = totals[at] ? fma(a, b, totals[at]) : builder_.CreateFMul(a, b);
+      }
+    }
+  }
+  for (size_t i = 0; i < totals.size(); ++i) builder_.CreateStore(totals[i], places[i]);
+}
+
+}  // namespace sinter::compiler
