@@ -165,6 +165,63 @@ TEST_CASE("a large batch has the same bits on any number of threads") {
   }
 }
 
+TEST_CASE("blocks that do not hold a whole batch leave every number of rows behind them") {
+  const Setup s{"", {2, 10, 2}, relu_of, optim::SGD{.momentum = 0.9}, true};
+  const ir::Module recorded = record(s, DType::f32);
+  for (const int64_t max_batch : {131, 160, 180}) {  // a rest of 1, 2 and 4 vectors of 16
+    const Options options{.max_batch = max_batch};
+    ir::Module planned = recorded;
+    run_pipeline(planned, options);
+    REQUIRE(one_kernel_by_batch(planned.funcs[0]));
+    const auto executable = make_native(planned, "train_step", options);
+    for (int64_t n = 60; n <= max_batch; n += n < 134 ? 1 : 5) {
+      INFO("at most " << max_batch << ", n = " << n);
+      const Inputs in = inputs_of_step(recorded, n);
+      const Run want = interpret_as_recorded(recorded, in, n);
+      const Run got = run_compiled(*executable, planned.funcs[0], planned.globals, in, n);
+      REQUIRE(difference(got, want, 1e-4) == "");
+    }
+  }
+}
+
+TEST_CASE("sums are known to later passes and to the tail, norms of what is updated, too") {
+  const ir::Module module = ir::parse(R"(
+global @mean : f32[3]
+global @w : f32[3, 7]
+func @f(%x: f32[n, 3], %d: f32[n, 7]) {
+  %0 = sum %x {axes = [0]} : f32[3]
+  %1 = extent {of = [n]} : f32[]
+  %2 = div %0, %1 : f32[3]
+  %3 = sub %x, %2 : f32[n, 3]
+  %4 = mul %3, %3 : f32[n, 3]
+  %5 = sum %4 {axes = [0]} : f32[3]
+  %6 = add @mean, %2 : f32[3]
+  assign @mean, %6
+  %7 = contraction %3, %d {a = [0], b = [0]} : f32[3, 7]
+  %8 = mul %7, %7 : f32[3, 7]
+  %9 = sum %8 {axes = [0, 1]} : f32[]
+  %10 = sqrt %9 : f32[]
+  %11 = div %7, %10 : f32[3, 7]
+  %12 = sub @w, %11 : f32[3, 7]
+  assign @w, %12
+  return %5, %10
+}
+)");
+  for (const std::string& cpu : processors()) {
+    const Options options{.max_batch = 40, .cpu = cpu};
+    ir::Module planned = module;
+    run_pipeline(planned, options);
+    REQUIRE(one_kernel_by_batch(planned.funcs[0]));
+    const auto executable = make_native(planned, "f", options);
+    for (const int64_t n : {2, 5, 16, 17, 40}) {
+      INFO("processor \"" << cpu << "\", n = " << n);
+      const Inputs in = inputs_for(module, n, static_cast<uint64_t>(n));
+      REQUIRE(difference(run_compiled(*executable, planned.funcs[0], planned.globals, in, n),
+                         interpret_as_recorded(module, in, n), 1e-5) == "");
+    }
+  }
+}
+
 TEST_CASE("rows of results lie in memory as the reader expects, for every number of rows") {
   const ir::Module module = ir::parse(R"(
 func @f(%x: f32[n, 3], %k: i32[n], %b: bool[n, 2]) {

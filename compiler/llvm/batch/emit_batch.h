@@ -143,6 +143,8 @@ class BatchEmitter {
   void hoist_to_memory(ir::ValueId v);
   void finish_totals(int pass);
   Value* add_across(std::vector<Value*> rows);
+  Value* sums_across(int pass, llvm::Type* vector, Value* first, int64_t count);
+  void add_all_across(int pass);
   Value* total_rows(ir::ValueId v, Value* chunk, int count);
   Value* first_of_chunk(Value* whole);
   void emit_tail();
@@ -206,7 +208,9 @@ class BatchEmitter {
   std::map<ir::ValueId, std::pair<int, int64_t>> totals_;  // pass, first row of lanes
   std::map<int, Value*> accumulators_;                     // by pass: rows of lanes
   std::map<int, int64_t> total_counts_;                    // by pass: how many of them
-  Value* sums_ = nullptr;                   // totals that are added up across lanes and chunks
+  // Totals that are added up across lanes and chunks, in their order: in memory, or as vectors.
+  Value* sums_ = nullptr;
+  Lanes across_;
   std::map<ir::ValueId, Value*> finished_;  // memory of totals that later passes read
   std::map<int32_t, Value*> chunks_;        // of the chunk at hand, by value
   int chunk_lanes_ = 1;                     // of its vectors

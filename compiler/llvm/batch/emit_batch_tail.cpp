@@ -14,6 +14,9 @@ using ir::OpKind;
 using ir::ValueId;
 using llvm::Value;
 
+// A value of the tail with more vectors is a loop over them.
+constexpr int64_t straight_chunks = 4;
+
 // ---- Scalars -----------------------------------------------------------------------------------
 
 Value* BatchEmitter::load_uniform(ValueId v, int64_t j) {
@@ -170,24 +173,74 @@ Value* BatchEmitter::add_across(std::vector<Value*> rows) {
   return rows.front();
 }
 
-// Elements chunk, chunk + 1, ... of a total.
-Value* BatchEmitter::total_rows(ValueId v, Value* chunk, int count) {
-  const auto [pass, first] = totals_.at(v);
-  llvm::Type* element = element_type(llvm_context(), type(v).dtype);
-  if (sums_) {
-    Value* at = builder_.CreateGEP(element, sums_, builder_.CreateAdd(chunk, i64(first)));
-    return load_pieces(element, at, count);
-  }
-  llvm::Type* vector = vector_of(element, lanes_);
+// Adds up the lanes of `count` totals from number `first` on.
+Value* BatchEmitter::sums_across(int pass, llvm::Type* vector, Value* first, int64_t count) {
   std::vector<Value*> rows;
-  for (int i = 0; i < count; ++i) {
-    rows.push_back(
-        builder_.CreateLoad(vector, total_row(pass, builder_.CreateAdd(chunk, i64(first + i)))));
+  for (int64_t i = 0; i < count; ++i) {
+    rows.push_back(builder_.CreateLoad(vector, total_row(pass, builder_.CreateAdd(first, i64(i)))));
   }
   return add_across(std::move(rows));
 }
 
+// Totals of one type are added up across as many at a time as there are lanes, whichever values
+// they belong to: a few into registers, many into memory.
+void BatchEmitter::add_all_across(int pass) {
+  across_.clear();
+  if (!form_.one_dtype || total_counts_.at(pass) == 0) return;
+  llvm::Type* element = nullptr;
+  int64_t longest = 0;
+  for (const BatchOp& b : form_.ops) {
+    if (b.role != BatchRole::total || b.pass != pass) continue;
+    element = element_type(llvm_context(), type(b.op->result).dtype);
+    longest = std::max(longest, elements(type(b.op->result)));
+  }
+  llvm::Type* vector = vector_of(element, lanes_);
+  const int64_t count = total_counts_.at(pass), whole = count / lanes_ * lanes_;
+  constexpr int64_t most_registers = 8;
+  if (whole < most_registers * lanes_ && longest <= straight_chunks * lanes_) {
+    for (int64_t i = 0; i < count; i += lanes_) {
+      across_.push_back(sums_across(pass, vector, i64(i), std::min<int64_t>(lanes_, count - i)));
+    }
+    return;
+  }
+  sums_ = entry_.CreateAlloca(element, i64(whole + lanes_));
+  const auto add = [&](Value* first, int64_t rows) {
+    store_pieces(sums_across(pass, vector, first, rows), builder_.CreateGEP(element, sums_, first),
+                 lanes_);
+  };
+  loop(i64(0), i64(whole), lanes_, [&](Value* first) { add(first, lanes_); });
+  if (whole < count) add(i64(whole), count - whole);
+}
+
+// Elements chunk, chunk + 1, ... of a total.
+Value* BatchEmitter::total_rows(ValueId v, Value* chunk, int count) {
+  const auto [pass, first] = totals_.at(v);
+  llvm::Type* element = element_type(llvm_context(), type(v).dtype);
+  if (const auto finished = finished_.find(v); finished != finished_.end()) {
+    return load_pieces(element, builder_.CreateGEP(element, finished->second, chunk), count);
+  }
+  if (sums_) {
+    Value* at = builder_.CreateGEP(element, sums_, builder_.CreateAdd(chunk, i64(first)));
+    return load_pieces(element, at, count);
+  }
+  if (across_.empty()) {
+    return sums_across(pass, vector_of(element, lanes_), builder_.CreateAdd(chunk, i64(first)),
+                       count);
+  }
+  const int64_t at = first + llvm::cast<llvm::ConstantInt>(chunk)->getSExtValue();
+  const auto group = static_cast<size_t>(at / lanes_);
+  const auto lane = static_cast<int>(at % lanes_);
+  if (lane == 0) return across_[group];
+  std::vector<int> places;
+  for (int i = 0; i < lanes_; ++i) places.push_back(i < count ? lane + i : -1);
+  const bool next = lane + count > lanes_;
+  Value* none = llvm::PoisonValue::get(across_[group]->getType());
+  return builder_.CreateShuffleVector(across_[group], next ? across_[group + 1] : none, places);
+}
+
+// Totals are known: single ones as scalars, others in memory where later passes read them.
 void BatchEmitter::finish_totals(int pass) {
+  if (!sums_) add_all_across(pass);
   std::vector<ValueId> singles, others;
   for (const BatchOp& b : form_.ops) {
     if (b.role != BatchRole::total || b.pass != pass) continue;
@@ -211,13 +264,15 @@ void BatchEmitter::finish_totals(int pass) {
   for (const ValueId v : others) {
     llvm::Type* element = element_type(llvm_context(), type(v).dtype);
     const int64_t count = elements(type(v));
-    finished_[v] = entry_.CreateAlloca(element, i64(count));
+    Value* memory = entry_.CreateAlloca(element, i64(count));
     for (int64_t chunk = 0; chunk < count; chunk += lanes_) {
       const auto here = static_cast<int>(std::min<int64_t>(lanes_, count - chunk));
       store_pieces(total_rows(v, i64(chunk), here),
-                   offset(finished_.at(v), type(v).dtype, i64(chunk)), here);
+                   builder_.CreateGEP(element, memory, i64(chunk)), here);
     }
+    finished_[v] = memory;
   }
+  sums_ = nullptr;
 }
 
 // ---- The tail ----------------------------------------------------------------------------------
@@ -273,7 +328,6 @@ void BatchEmitter::emit_sinks(const std::vector<Sink>& sinks, int64_t count) {
       for (Value* to : sinks[i].to) store_pieces(x, offset(to, dtype, first), here);
     }
   };
-  constexpr int64_t straight_chunks = 4;
   const int64_t whole = count / lanes_ * lanes_;
   if (whole / lanes_ <= straight_chunks) {
     for (int64_t i = 0; i < whole; i += lanes_) chunk(i64(i), lanes_);
