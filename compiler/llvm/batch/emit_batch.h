@@ -87,7 +87,7 @@ class BatchEmitter {
   void keep(ir::ValueId v);
   Value* kept_at(const Kept& kept, Value* feature, int vector);
   void load_block(const std::vector<ir::ValueId>& arguments);
-  void load_whole_block(ir::ValueId v);
+  void load_whole_block(ir::ValueId v, bool in_registers);
   void load_part_of_block(ir::ValueId v);
   Value* load_strided(Value* at, llvm::Type* vector, DType dtype, int64_t stride, Value* mask);
   int vectors_left_over() const;
@@ -95,16 +95,21 @@ class BatchEmitter {
   // What a stage does with a tile of features (emit_batch_tiles.cpp).
   void stage(const BatchStage& stage);
   static int tile_size(int64_t features, int most);
+  int most_tile() const;
+  bool in_registers(ir::ValueId v) const;
+  Lanes earlier(ir::ValueId v, int64_t j);
+  Lanes load_kept(ir::ValueId v, Value* feature);
   void tile(const BatchStage& stage, Value* feature, int features, Carried& folded);
   void tile_product(const ir::Op& op, int features);
   void tile_kept(const ir::Op& op, int features);
-  void start_fold(const ir::Op& op, bool one_tile, Carried& folded);
+  void start_fold(const ir::Op& op, Carried& folded);
   Carried::iterator tile_fold(const ir::Op& op, int features, Carried::iterator at);
   void start_dot(const RowDot& dot, Carried& folded);
   Carried::iterator tile_dot(const RowDot& dot, int features, Carried::iterator at);
   Value* add_term(Value* total, const Term& term, const Lanes* factor);
-  void tile_sum(const ir::Op& op, int features);
-  void tile_total_dot(const TotalDot& dot, int features);
+  void tile_totals(const BatchStage& stage, int features);
+  void add_to_total(const ir::Op& op, Value* number, const std::vector<Term>& terms,
+                    const Lanes* factor);
   void total_product(const ir::Op& op);
   void total_tile(const ir::Op& op, Value* left, int lefts, Value* right, int rights);
   const Lanes& stage_element(ir::ValueId v, int64_t j);
@@ -197,11 +202,13 @@ class BatchEmitter {
   // Loops over features.
   std::vector<const ir::Op*> defs_;  // of values made in the kernel
   std::map<ir::ValueId, Kept> kept_;
-  std::set<ir::ValueId> zeroed_;  // kept values whose lanes that are no rows must be zero
-  std::set<ir::ValueId> here_;    // kept values that the stage at hand computes
-  Lanes masks_;                   // one for each vector of the block; null for all lanes
-  bool one_block_ = false;        // all rows are in the block at hand
-  Value* feature_ = nullptr;      // first one of the tile
+  std::set<ir::ValueId> zeroed_;         // kept values whose lanes that are no rows must be zero
+  std::set<ir::ValueId> here_;           // kept values that the stage at hand computes
+  std::map<Element, Lanes> block_rows_;  // what stages of one tile hand to later ones
+  bool one_tile_ = false;                // all features of the stage at hand are in the tile
+  Lanes masks_;                          // one for each vector of the block; null for all lanes
+  bool one_block_ = false;               // all rows are in the block at hand
+  Value* feature_ = nullptr;             // first one of the tile
 
   // Known in the whole function, once computed.
   std::map<Element, Value*> scalars_;

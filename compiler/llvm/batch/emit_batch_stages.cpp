@@ -25,8 +25,6 @@ void BatchEmitter::emit_stages(int pass) {
   for (const ValueId v : stages.arguments) keep(v);
   for (const BatchStage& s : stages.stages) {
     for (const ir::Op* op : s.kept) keep(op->result);
-    for (const ir::Op* op : s.folds) keep(op->result);
-    for (const RowDot& dot : s.dots) keep(dot.result);
   }
   for (const ir::Op* op : stages.products) {
     for (const ValueId v : op->operands) zeroed_.insert(plain(v));
@@ -39,6 +37,7 @@ void BatchEmitter::emit_stages(int pass) {
     for (int v = first_masked; v < vectors; ++v) {
       masks_[static_cast<size_t>(v)] = lanes_below(elements_left(v, 1));
     }
+    block_rows_.clear();
     load_block(stages.arguments);
     for (const BatchStage& s : stages.stages) stage(s);
     for (const ir::Op* op : stages.products) total_product(*op);
@@ -111,7 +110,7 @@ void BatchEmitter::features_in_tiles(int64_t count, int size,
 void BatchEmitter::load_block(const std::vector<ValueId>& arguments) {
   if (std::all_of(arguments.begin(), arguments.end(),
                   [&](ValueId v) { return has_masked_loads(type(v).dtype); })) {
-    for (const ValueId v : arguments) load_whole_block(v);
+    for (const ValueId v : arguments) load_whole_block(v, true);
     return;
   }
   llvm::Function* function = builder_.GetInsertBlock()->getParent();
@@ -122,7 +121,7 @@ void BatchEmitter::load_block(const std::vector<ValueId>& arguments) {
   builder_.CreateCondBr(builder_.CreateICmpSLE(end, end_row_), whole, part);
   builder_.SetInsertPoint(whole);
   const Lanes masks = std::exchange(masks_, Lanes(static_cast<size_t>(vectors_), nullptr));
-  for (const ValueId v : arguments) load_whole_block(v);
+  for (const ValueId v : arguments) load_whole_block(v, false);
   masks_ = masks;
   builder_.CreateBr(after);
   builder_.SetInsertPoint(part);
@@ -131,19 +130,21 @@ void BatchEmitter::load_block(const std::vector<ValueId>& arguments) {
   builder_.SetInsertPoint(after);
 }
 
-// Lanes under a mask hold nothing.
-void BatchEmitter::load_whole_block(ValueId v) {
+// Lanes under a mask hold nothing. In registers, if they may, what is one tile.
+void BatchEmitter::load_whole_block(ValueId v, bool in_registers) {
   const int64_t features = elements(type(v));
   const Kept& kept = kept_.at(v);
   const DType dtype = type(v).dtype;
   const bool power = (features & (features - 1)) == 0 && features <= lanes_;
   rows_.clear();
   if (power && load_interleaved(v, features, masks_)) {
+    const bool stays = in_registers && this->in_registers(v);
     for (int64_t j = 0; j < features; ++j) {
-      for (int i = 0; i < vectors_; ++i) {
-        builder_.CreateStore(rows_.at({v.index, j})[static_cast<size_t>(i)],
-                             kept_at(kept, i64(j), i));
+      Lanes& lanes = rows_.at({v.index, j});
+      for (int i = 0; i < vectors_ && !stays; ++i) {
+        builder_.CreateStore(lanes[static_cast<size_t>(i)], kept_at(kept, i64(j), i));
       }
+      if (stays) block_rows_[{v.index, j}] = std::move(lanes);
     }
     return;
   }

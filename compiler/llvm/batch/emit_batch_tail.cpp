@@ -267,8 +267,8 @@ void BatchEmitter::finish_totals(int pass) {
     Value* memory = entry_.CreateAlloca(element, i64(count));
     for (int64_t chunk = 0; chunk < count; chunk += lanes_) {
       const auto here = static_cast<int>(std::min<int64_t>(lanes_, count - chunk));
-      store_pieces(total_rows(v, i64(chunk), here),
-                   builder_.CreateGEP(element, memory, i64(chunk)), here);
+      store_pieces(total_rows(v, i64(chunk), here), builder_.CreateGEP(element, memory, i64(chunk)),
+                   here);
     }
     finished_[v] = memory;
   }

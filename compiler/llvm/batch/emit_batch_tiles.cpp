@@ -15,39 +15,64 @@ using llvm::Value;
 
 // ---- Stages ------------------------------------------------------------------------------------
 
-// What a stage folds over its features goes through the loop in registers.
+// What a stage folds over its features goes through the loop in registers. So does, to later
+// stages, what a stage of one tile computes.
 void BatchEmitter::stage(const BatchStage& s) {
   here_.clear();
   for (const ir::Op* op : s.kept) here_.insert(op->result);
-  // The tiles of a block have about as many vectors as half of the registers.
-  const int most = context_.target.registers >= 32 ? 4 : 2;
-  const int fit = std::max(1, most * 4 / vectors_);
-  const int size = tile_size(s.features, std::min(most, fit));
+  const int size = tile_size(s.features, most_tile());
+  one_tile_ = s.features == size;
   Carried folded;
-  const bool one_tile = s.features == size;
-  for (const ir::Op* op : s.folds) start_fold(*op, one_tile, folded);
+  for (const ir::Op* op : s.folds) start_fold(*op, folded);
   for (const RowDot& dot : s.dots) start_dot(dot, folded);
-  const auto body = [&](Value* first, int features) {
-    return [&, first, features](Carried& carried) { tile(s, first, features, carried); };
-  };
   const int64_t whole = s.features / size * size;
   emit_loop(builder_, i64(0), i64(whole), i64(size), folded,
-            [&](Value* first, Carried& carried) { body(first, size)(carried); });
-  if (whole < s.features) body(i64(whole), static_cast<int>(s.features - whole))(folded);
+            [&](Value* first, Carried& carried) { tile(s, first, size, carried); });
+  if (whole < s.features) tile(s, i64(whole), static_cast<int>(s.features - whole), folded);
+  if (one_tile_) block_rows_.insert(rows_.begin(), rows_.end());
   auto from = folded.cbegin();
-  const auto store = [&](const Kept& kept, int64_t count) {
-    for (int64_t j = 0; j < count; ++j) {
-      for (int i = 0; i < vectors_; ++i) {
-        builder_.CreateStore(*from++, kept_at(kept, i64(j), i));
-      }
+  const auto hand_over = [&](ValueId v) {
+    for (int64_t j = 0; j < elements(type(v)); ++j, from += vectors_) {
+      block_rows_[{v.index, j}] = Lanes(from, from + vectors_);
     }
   };
   for (const ir::Op* op : s.folds) {
     if (op->kind == OpKind::argmax) from += vectors_;  // the largest themselves
-    store(kept_.at(op->result), 1);
+    hand_over(op->result);
   }
-  for (const RowDot& dot : s.dots) store(kept_.at(dot.result), elements(type(dot.result)));
+  for (const RowDot& dot : s.dots) hand_over(dot.result);
   here_.clear();
+}
+
+// The vectors of a tile take about half of the registers.
+int BatchEmitter::most_tile() const {
+  const int most = context_.target.registers >= 32 ? 4 : 2;
+  return std::clamp(most * 4 / vectors_, 1, most);
+}
+
+// Whether all features of a value are one tile, so that it goes through registers.
+bool BatchEmitter::in_registers(ValueId v) const {
+  return elements(type(v)) <= most_tile() && !zeroed_.count(v);
+}
+
+// Feature j of a value that an earlier stage has computed, or of an argument.
+BatchEmitter::Lanes BatchEmitter::earlier(ValueId v, int64_t j) {
+  v = plain(v);
+  const auto known = block_rows_.find({v.index, j});
+  return known != block_rows_.end() ? known->second : load_kept(v, i64(j));
+}
+
+BatchEmitter::Lanes BatchEmitter::load_kept(ValueId v, Value* feature) {
+  const Kept& kept = kept_.at(v);
+  Lanes lanes;
+  for (int i = 0; i < vectors_; ++i) {
+    Value* x = builder_.CreateLoad(kept.vector, kept_at(kept, feature, i));
+    if (type(v).dtype == DType::boolean) {
+      x = builder_.CreateICmpNE(x, llvm::Constant::getNullValue(x->getType()));
+    }
+    lanes.push_back(x);
+  }
+  return lanes;
 }
 
 // The largest size up to `most` that leaves no smaller tile, unless that is less than half.
@@ -68,8 +93,7 @@ void BatchEmitter::tile(const BatchStage& s, Value* feature, int features, Carri
   auto at = folded.begin();
   for (const ir::Op* op : s.folds) at = tile_fold(*op, features, at);
   for (const RowDot& dot : s.dots) at = tile_dot(dot, features, at);
-  for (const ir::Op* op : s.sums) tile_sum(*op, features);
-  for (const TotalDot& dot : s.total_dots) tile_total_dot(dot, features);
+  tile_totals(s, features);
 }
 
 // Element j of the tile: from memory, if another stage has computed it.
@@ -77,17 +101,13 @@ const BatchEmitter::Lanes& BatchEmitter::stage_element(ValueId v, int64_t j) {
   v = plain(v);
   const Element key{v.index, j};
   if (const auto it = rows_.find(key); it != rows_.end()) return it->second;
-  const auto kept = kept_.find(v);
+  const int64_t count = elements(type(v));
   Lanes lanes;
-  if (kept != kept_.end() && !here_.count(v)) {
-    Value* feature = elements(type(v)) == 1 ? i64(0) : builder_.CreateAdd(feature_, i64(j));
-    for (int i = 0; i < vectors_; ++i) {
-      Value* x = builder_.CreateLoad(kept->second.vector, kept_at(kept->second, feature, i));
-      if (type(v).dtype == DType::boolean) {
-        x = builder_.CreateICmpNE(x, llvm::Constant::getNullValue(x->getType()));
-      }
-      lanes.push_back(x);
-    }
+  if (const auto known = block_rows_.find(key);
+      known != block_rows_.end() && (count == 1 || one_tile_)) {
+    lanes = known->second;
+  } else if (kept_.count(v) && !here_.count(v)) {
+    lanes = load_kept(v, count == 1 ? i64(0) : builder_.CreateAdd(feature_, i64(j)));
   } else {
     const ir::Op& op = *made_by_.at(v)->op;
     const bool view = def(op).is(ir::Trait::view);
@@ -115,49 +135,44 @@ Value* BatchEmitter::uniform_at(ValueId v, Value* number) {
 // where its sum starts.
 void BatchEmitter::tile_product(const ir::Op& op, int features) {
   const size_t row_side = row_factor(context_.func, op);
-  const Kept& rows = kept_.at(plain(op.operands[row_side]));
-  const ValueId factor = op.operands[1 - row_side];
+  const ValueId rows = op.operands[row_side], factor = op.operands[1 - row_side];
   const FactorStrides strides = *factor_strides(context_.func, op);
-  const DType dtype = type(factor).dtype;
-  llvm::Type* element = element_type(llvm_context(), dtype);
-  const auto depth = static_cast<int64_t>(contracted_elements(context_.func, op, 0).size());
-
+  const int64_t depth = elements(type(rows));
   ValueId result = op.result;
-  Lanes sums(static_cast<size_t>(features * vectors_),
-             llvm::Constant::getNullValue(vector_of(element, lanes_)));
+  Lanes sums(static_cast<size_t>(features * vectors_), nullptr);
   if (const auto biased = biased_product(context_.func, form_, op)) {
     result = biased->sum;
     for (int f = 0; f < features; ++f) {
       const int64_t place = elements(type(biased->bias)) == 1 ? 0 : f;
-      const auto first = sums.begin() + f * vectors_;
-      std::fill_n(first, vectors_, repeated(biased->bias, place));
+      std::fill_n(sums.begin() + f * vectors_, vectors_, repeated(biased->bias, place));
     }
   }
-  // A factor of one element may have been computed and lie in no memory.
-  Value* single = elements(type(factor)) == 1 ? splat(uniform_element(factor, 0)) : nullptr;
-  Value* base = single ? nullptr
-                       : offset(uniform_base(factor), dtype,
-                                builder_.CreateMul(feature_, i64(strides.by_result)));
-  const int64_t unroll = depth % 4 == 0 ? 4 : depth % 2 == 0 ? 2 : 1;
-  emit_loop(builder_, i64(0), i64(depth), i64(unroll), sums, [&](Value* k, Lanes& carried) {
-    for (int64_t step = 0; step < unroll; ++step) {
-      Value* at = builder_.CreateAdd(k, i64(step));
-      Lanes x;
+  const auto add = [&](const Lanes& x, Value* k, Lanes& carried) {
+    for (int f = 0; f < features; ++f) {
+      Value* feature = builder_.CreateAdd(feature_, i64(f));
+      Value* w = splat(
+          uniform_at(factor, builder_.CreateAdd(builder_.CreateMul(feature, i64(strides.by_result)),
+                                                builder_.CreateMul(k, i64(strides.by_depth)))));
       for (int i = 0; i < vectors_; ++i) {
-        x.push_back(builder_.CreateLoad(rows.vector, kept_at(rows, at, i)));
-      }
-      Value* column = builder_.CreateMul(at, i64(strides.by_depth));
-      for (int f = 0; f < features; ++f) {
-        Value* where = builder_.CreateAdd(column, i64(f * strides.by_result));
-        Value* w =
-            single ? single : splat(builder_.CreateLoad(element, offset(base, dtype, where)));
-        for (int i = 0; i < vectors_; ++i) {
-          Value*& sum = carried[static_cast<size_t>(f * vectors_ + i)];
-          sum = fma(w, x[static_cast<size_t>(i)], sum);
-        }
+        Value*& sum = carried[static_cast<size_t>(f * vectors_ + i)];
+        Value* value = x[static_cast<size_t>(i)];
+        sum = sum ? fma(w, value, sum) : builder_.CreateFMul(w, value);
       }
     }
-  });
+  };
+  if (depth <= most_tile()) {
+    for (int64_t k = 0; k < depth; ++k) add(earlier(rows, k), i64(k), sums);
+  } else {
+    Value* zero = llvm::Constant::getNullValue(kept_.at(plain(rows)).vector);
+    std::replace(sums.begin(), sums.end(), static_cast<Value*>(nullptr), zero);
+    const int64_t unroll = depth % 4 == 0 ? 4 : depth % 2 == 0 ? 2 : 1;
+    emit_loop(builder_, i64(0), i64(depth), i64(unroll), sums, [&](Value* k, Lanes& carried) {
+      for (int64_t step = 0; step < unroll; ++step) {
+        Value* at = builder_.CreateAdd(k, i64(step));
+        add(load_kept(plain(rows), at), at, carried);
+      }
+    });
+  }
   for (int f = 0; f < features; ++f) {
     const auto first = sums.begin() + f * vectors_;
     rows_[{result.index, f}] = Lanes(first, first + vectors_);
@@ -169,6 +184,7 @@ void BatchEmitter::tile_kept(const ir::Op& op, int features) {
   const Kept& kept = kept_.at(v);
   for (int f = 0; f < features; ++f) {
     const Lanes lanes = stage_element(v, f);
+    if (in_registers(v)) continue;
     for (int i = 0; i < vectors_; ++i) {
       Value* x = lanes[static_cast<size_t>(i)];
       if (Value* mask = masks_[static_cast<size_t>(i)]; mask && zeroed_.count(v)) {
@@ -183,14 +199,14 @@ void BatchEmitter::tile_kept(const ir::Op& op, int features) {
 // ---- What is folded over features --------------------------------------------------------------
 
 // For argmax, the largest so far stand before their places.
-void BatchEmitter::start_fold(const ir::Op& op, bool one_tile, Carried& folded) {
+void BatchEmitter::start_fold(const ir::Op& op, Carried& folded) {
   llvm::Type* vector = vector_of(element_type(llvm_context(), type(op.operands[0]).dtype), lanes_);
   // One tile starts from its first feature.
   folded.insert(folded.end(), static_cast<size_t>(vectors_),
-                one_tile ? nullptr : neutral_element(op.kind, vector));
+                one_tile_ ? nullptr : neutral_element(op.kind, vector));
   if (op.kind != OpKind::argmax) return;
   folded.insert(folded.end(), static_cast<size_t>(vectors_),
-                llvm::Constant::getNullValue(kept_.at(op.result).vector));
+                llvm::Constant::getNullValue(vector_of(builder_.getInt64Ty(), lanes_)));
 }
 
 // NaN wins over every number, and of equals the first stays.
@@ -260,45 +276,51 @@ Value* BatchEmitter::total_so_far(const ir::Op& op, llvm::Type* vector, Value* a
   return complete_at_once(op) ? nullptr : builder_.CreateLoad(vector, at);
 }
 
-void BatchEmitter::tile_sum(const ir::Op& op, int features) {
-  const auto [pass, first] = totals_.at(op.result);
-  llvm::Type* vector = vector_of(element_type(llvm_context(), type(op.result).dtype), lanes_);
-  const bool by_feature = elements(type(op.result)) > 1;
-  const bool single = elements(type(op.operands[0])) == 1;
-  Value* total = nullptr;
-  Value* at = nullptr;
+// Feature by feature, so that what a condition masks does not wait for other features.
+void BatchEmitter::tile_totals(const BatchStage& s, int features) {
+  for (const ir::Op* op : s.sums) {
+    if (elements(type(op->result)) > 1) continue;
+    const bool single = elements(type(op->operands[0])) == 1;
+    std::vector<Term> terms;
+    for (int f = 0; f < (single ? 1 : features); ++f) terms.push_back(term(op->operands[0], f));
+    add_to_total(*op, i64(0), terms, nullptr);
+  }
+  std::vector<std::vector<Lanes>> others;  // of each dot, by feature
+  for (const TotalDot& dot : s.total_dots) {
+    const ValueId other = dot.op->operands[1 - dot.side];
+    others.emplace_back();
+    for (int64_t q = 0; q < elements(type(other)); ++q) others.back().push_back(earlier(other, q));
+  }
   for (int f = 0; f < features; ++f) {
-    if (f == 0 || by_feature) {
-      Value* number = by_feature ? builder_.CreateAdd(feature_, i64(first + f)) : i64(first);
-      at = total_row(pass, number);
-      total = total_so_far(op, vector, at);
+    Value* feature = builder_.CreateAdd(feature_, i64(f));
+    for (const ir::Op* op : s.sums) {
+      if (elements(type(op->result)) > 1) {
+        add_to_total(*op, feature, {term(op->operands[0], f)}, nullptr);
+      }
     }
-    total = add_term(total, term(op.operands[0], single ? 0 : f), nullptr);
-    if (by_feature || f + 1 == features) builder_.CreateStore(total, at);
+    for (size_t d = 0; d < s.total_dots.size(); ++d) {
+      const auto [op, side] = s.total_dots[d];
+      const auto few = static_cast<int64_t>(others[d].size());
+      const int64_t all = elements(type(op->operands[side]));
+      const Term x = term(op->operands[side], f);
+      for (int64_t q = 0; q < few; ++q) {
+        Value* number = side == 0
+                            ? builder_.CreateAdd(builder_.CreateMul(feature, i64(few)), i64(q))
+                            : builder_.CreateAdd(feature, i64(q * all));
+        add_to_total(*op, number, {x}, &others[d][static_cast<size_t>(q)]);
+      }
+    }
   }
 }
 
-void BatchEmitter::tile_total_dot(const TotalDot& dot, int features) {
-  const ir::Op& op = *dot.op;
+void BatchEmitter::add_to_total(const ir::Op& op, Value* number, const std::vector<Term>& terms,
+                                const Lanes* factor) {
   const auto [pass, first] = totals_.at(op.result);
-  const ValueId x = op.operands[dot.side], y = op.operands[1 - dot.side];
   llvm::Type* vector = vector_of(element_type(llvm_context(), type(op.result).dtype), lanes_);
-  const int64_t all = elements(type(x)), few = elements(type(y));
-  for (int64_t q = 0; q < few; ++q) {
-    Lanes other;
-    const Kept& kept = kept_.at(plain(y));
-    for (int i = 0; i < vectors_; ++i) {
-      other.push_back(builder_.CreateLoad(kept.vector, kept_at(kept, i64(q), i)));
-    }
-    for (int f = 0; f < features; ++f) {
-      Value* feature = builder_.CreateAdd(feature_, i64(f));
-      Value* number = dot.side == 0
-                          ? builder_.CreateAdd(builder_.CreateMul(feature, i64(few)), i64(q))
-                          : builder_.CreateAdd(feature, i64(q * all));
-      Value* at = total_row(pass, builder_.CreateAdd(number, i64(first)));
-      builder_.CreateStore(add_term(total_so_far(op, vector, at), term(x, f), &other), at);
-    }
-  }
+  Value* at = total_row(pass, builder_.CreateAdd(number, i64(first)));
+  Value* total = total_so_far(op, vector, at);
+  for (const Term& t : terms) total = add_term(total, t, factor);
+  builder_.CreateStore(total, at);
 }
 
 // The products of all pairs of features, added up over the rows of the block.
