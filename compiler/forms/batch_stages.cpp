@@ -292,6 +292,7 @@ class Planner {
       out_.products.push_back(&op);
       return true;
     }
+    if (const auto sum = find_log_sum(op)) return place_log_sum(*sum);
     const ValueId x = op.operands[0];
     const int64_t count = features(op.result);
     if (count != 1 && count != features(x)) return no(pattern(op));
@@ -307,6 +308,73 @@ class Planner {
     stage_at(at).total_dots.push_back({&op, side});
     read(x, at);
     read(other, at);
+    return true;
+  }
+
+  // The op that computes a value for a single reader, if it is a `kind`.
+  const Op* sole(ValueId v, OpKind kind) const {
+    const Op* op = def_of(base(v));
+    if (!op || op->kind != kind) return nullptr;
+    int64_t readers = 0;
+    for (const BatchOp& b : form_.ops) {
+      for (const ValueId operand : b.op->operands) {
+        // A plain view of it reads nothing itself.
+        const bool view = b.op->result.valid() && base(b.op->result) == base(v);
+        if (!view && base(operand) == base(v)) ++readers;
+      }
+    }
+    return readers == 1 ? op : nullptr;
+  }
+
+  bool zero(ValueId v) const {
+    const Op* op = def_of(v);
+    return op && op->kind == OpKind::constant && op->attrs.real("value") == 0;
+  }
+
+  // Whether a value is sum(exp(x - max(x))) of not too many features.
+  bool softmax_denominator(ValueId v) const {
+    constexpr int64_t most = 4096;  // ** 8 vectors of a block is 2 ** 96
+    const Op* sum = def_of(base(v));
+    if (!sum || sum->kind != OpKind::sum || features(sum->operands[0]) > most) return false;
+    const Op* exp = def_of(base(sum->operands[0]));
+    const Op* sub = exp && exp->kind == OpKind::exp ? def_of(base(exp->operands[0])) : nullptr;
+    if (!sub || sub->kind != OpKind::sub) return false;
+    const Op* max = def_of(base(sub->operands[1]));
+    return max && max->kind == OpKind::max && base(max->operands[0]) == base(sub->operands[0]);
+  }
+
+  std::optional<LogSum> find_log_sum(const Op& op) const {
+    ValueId term = op.operands[0];
+    if (features(term) != 1) return std::nullopt;
+    LogSum out{&op, nullptr, {}, std::nullopt, std::nullopt};
+    if (const Op* select = sole(term, OpKind::select)) {
+      out.holds = zero(select->operands[2]);
+      if (!out.holds && !zero(select->operands[1])) return std::nullopt;
+      out.condition = select->operands[0];
+      term = select->operands[out.holds ? 1 : 2];
+    }
+    if (const Op* sub = sole(term, OpKind::sub)) {
+      out.minus = sub->operands[1];
+      term = sub->operands[0];
+    }
+    out.log = sole(term, OpKind::log);
+    if (!out.log || !softmax_denominator(out.log->operands[0])) return std::nullopt;
+    out.of = out.log->operands[0];
+    return out;
+  }
+
+  bool place_log_sum(const LogSum& sum) {
+    Place at{level_for(sum.of, 1), 1};
+    const auto each = [&](const auto& f) {
+      f(sum.of);
+      if (sum.minus) f(*sum.minus);
+      if (sum.condition) f(*sum.condition);
+    };
+    each([&](ValueId v) {
+      if (row(v)) at.first = std::max(at.first, level_for(v, 1));
+    });
+    each([&](ValueId v) { read(v, at); });
+    stage_at(at).log_sums.push_back(sum);
     return true;
   }
 

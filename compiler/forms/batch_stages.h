@@ -29,6 +29,17 @@ struct TotalDot {
   size_t side = 0;
 };
 
+// The total of where(`condition`, log(`of`) - `minus`, 0), whose logarithms are those of products:
+// log a + log b = log(a b). `of` is a sum of exponentials of which the largest is exp(0), so that
+// no product of a few is too large.
+struct LogSum {
+  const ir::Op* op = nullptr;
+  const ir::Op* log = nullptr;
+  ir::ValueId of;
+  std::optional<ir::ValueId> minus, condition;
+  bool holds = true;  // rows count where the condition holds; else where it does not
+};
+
 struct BatchStage {
   int level = 0;  // stages run by level
   int64_t features = 1;
@@ -38,6 +49,7 @@ struct BatchStage {
   std::vector<RowDot> dots;
   std::vector<const ir::Op*> sums;  // totals that add up values of this stage
   std::vector<TotalDot> total_dots;
+  std::vector<LogSum> log_sums;
 };
 
 // Where the elements of a uniform factor lie: that of result j and summed index k is at

@@ -152,9 +152,21 @@ void BatchEmitter::choose_block() {
     while (block_ > 1 && int64_t{block_} * lanes_ > context_.func.max_batch) block_ /= 2;
     return;
   }
+  if (kernel_.attrs.flag("parallel")) return;  // chunks are so many whole blocks
   const int64_t vectors = (context_.func.max_batch + lanes_ - 1) / lanes_;
   const int64_t most = context_.target.registers >= 32 ? 8 : 4;
-  if (vectors <= most) block_ = static_cast<int>(vectors);
+  if (vectors <= most) {
+    block_ = static_cast<int>(vectors);
+    return;
+  }
+  // A block takes about as long as one vector more, since its stages wait for each other.
+  const auto time = [&](int64_t block) {
+    const int64_t rest = vectors % block;
+    return vectors / block * (block + 1) + (rest > 0 ? rest + 1 : 0);
+  };
+  for (int block = block_ + 1; block <= most - 2; ++block) {
+    if (time(block) < time(block_)) block_ = block;
+  }
 }
 
 bool BatchEmitter::is_result(ValueId v) const {

@@ -108,6 +108,7 @@ class BatchEmitter {
   Carried::iterator tile_dot(const RowDot& dot, int features, Carried::iterator at);
   Value* add_term(Value* total, const Term& term, const Lanes* factor);
   void tile_totals(const BatchStage& stage, int features);
+  void add_logs(const LogSum& sum);
   void add_to_total(const ir::Op& op, Value* number, const std::vector<Term>& terms,
                     const Lanes* factor);
   void total_product(const ir::Op& op);

@@ -285,6 +285,7 @@ void BatchEmitter::tile_totals(const BatchStage& s, int features) {
     for (int f = 0; f < (single ? 1 : features); ++f) terms.push_back(term(op->operands[0], f));
     add_to_total(*op, i64(0), terms, nullptr);
   }
+  for (const LogSum& sum : s.log_sums) add_logs(sum);
   std::vector<std::vector<Lanes>> others;  // of each dot, by feature
   for (const TotalDot& dot : s.total_dots) {
     const ValueId other = dot.op->operands[1 - dot.side];
@@ -311,6 +312,36 @@ void BatchEmitter::tile_totals(const BatchStage& s, int features) {
       }
     }
   }
+}
+
+void BatchEmitter::add_logs(const LogSum& sum) {
+  const auto [pass, first] = totals_.at(sum.op->result);
+  const DType dtype = type(sum.op->result).dtype;
+  llvm::Type* vector = vector_of(element_type(llvm_context(), dtype), lanes_);
+  const Lanes x = lanes_of(sum.of, 0);
+  Term minus;
+  if (sum.minus) minus.value = lanes_of(*sum.minus, 0);
+  if (sum.condition) minus.counts = lanes_of(*sum.condition, 0);
+  Value* product = llvm::ConstantFP::get(vector, 1);
+  for (size_t i = 0; i < x.size(); ++i) {
+    Value* counts = minus.counts.empty() ? nullptr : minus.counts[i];
+    if (counts && !sum.holds) counts = minus.counts[i] = builder_.CreateNot(counts);
+    if (masks_[i]) counts = counts ? builder_.CreateAnd(counts, masks_[i]) : masks_[i];
+    Value* next = builder_.CreateFMul(product, x[i]);
+    product = counts ? builder_.CreateSelect(counts, next, product) : next;
+  }
+  ScalarContext scalar;
+  scalar.operands = {product};
+  scalar.lanes = lanes_;
+  scalar.has = context_.target.lane_features();
+  Value* logs = emit_scalar_program(builder_, program(*sum.log), scalar);
+  if (sum.minus) {
+    logs =
+        builder_.CreateFSub(logs, add_term(llvm::Constant::getNullValue(vector), minus, nullptr));
+  }
+  Value* at = total_row(pass, i64(first));
+  Value* total = total_so_far(*sum.op, vector, at);
+  builder_.CreateStore(total ? builder_.CreateFAdd(total, logs) : logs, at);
 }
 
 void BatchEmitter::add_to_total(const ir::Op& op, Value* number, const std::vector<Term>& terms,
