@@ -31,6 +31,7 @@ KernelSet::KernelSet(const FunctionContext& context, const std::vector<const ir:
   for (const ir::Op* kernel : kernels) {
     if (batch_in_lanes(*kernel)) {
       by_batch_.push_back(kernel);
+      if (kernel->attrs.flag("in_chunks")) movable_.insert(kernel);
     } else {
       groups_[twin_key(context.func, *kernel)].kernels.push_back(kernel);
     }
@@ -51,7 +52,10 @@ void KernelSet::emit_common() {
     if (share_.number == 0) describe(kernel, body);
   };
   for (const ir::Op* kernel : by_batch_) {
-    describe_once(*kernel, {.function = BatchEmitter(context_, *kernel).emit()});
+    BatchEmitter emitter(context_, *kernel);
+    Body body{.function = emitter.emit()};
+    if (is_movable(*kernel)) body.chunks = emitter.chunks();
+    describe_once(*kernel, body);
   }
   for (auto& [key, group] : groups_) {
     const ir::Op& first = *group.kernels[0];

@@ -103,6 +103,7 @@ class Planner {
     const BatchChunks chunks = batch_chunks(func_, batch_form(func_, kernel), max_batch_);
     kernel.attrs.set("parallel", chunks.rows > 0);
     kernel.attrs.set("chunk", chunks.rows);
+    kernel.attrs.set("in_chunks", chunks.rows > 0);
   }
 
   ValueId base(ValueId v) const { return stored_base(func_, values_, v); }

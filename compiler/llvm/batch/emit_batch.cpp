@@ -2,6 +2,7 @@
 #include "compiler/llvm/batch/emit_batch.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "compiler/llvm/math/vector_math.h"
 #include "ir/op.h"
@@ -55,8 +56,7 @@ llvm::Function* BatchEmitter::begin_function(const std::string& name) {
   buffers_ = function->getArg(0);
   arena_ = function->getArg(1);
   n_ = function->getArg(3);
-  tid_ = function->getArg(4);
-  threads_ = function->getArg(5);
+  chunk_ = function->getArg(6);
   BasicBlock* entry = BasicBlock::Create(llvm_context(), "entry", function);
   start_ = BasicBlock::Create(llvm_context(), "start", function);
   entry_.SetInsertPoint(entry);
@@ -82,17 +82,34 @@ Value* BatchEmitter::chunk_at(Value* number) {
   return builder_.CreateGEP(element, first, builder_.CreateMul(number, i64(chunk_totals(form_))));
 }
 
-// This thread's chunks, in order of threads.
+// How threads share the rows of a parallel kernel: by chunks of rows, which the body finds in the
+// sinter_chunk that it is handed.
+sinter_chunk_plan BatchEmitter::chunks() const {
+  const int64_t size = kernel_.attrs.integer("chunk");
+  const int64_t all = (context_.func.max_batch + size - 1) / size;
+  // Each is a call, and the more there are, the less the slower core holds up the other.
+  constexpr int64_t most = 16, usual_threads = 2;
+  return {.rows_per_n = 1,
+          .more_rows = 0,
+          .tile_rows = size,
+          .panels = 1,
+          .panel_chunks = 1,
+          .row_chunks = std::clamp<int64_t>(all / usual_threads, 1, most),
+          .by_rows = true,
+          .panels_inside = false};
+}
+
 void BatchEmitter::emit_chunks() {
   const int64_t size = kernel_.attrs.integer("chunk");
   place_totals(0);
   hoist_uniforms(0);
-  Value* chunks = builder_.CreateUDiv(builder_.CreateAdd(n_, i64(size - 1)), i64(size));
-  const auto cut = [&](Value* t) {
-    return builder_.CreateUDiv(builder_.CreateMul(chunks, t), threads_);
+  const auto cut = [&](size_t field, int64_t round_up) {
+    Value* at = builder_.CreateConstGEP1_64(builder_.getInt8Ty(), chunk_, field);
+    Value* rows = builder_.CreateLoad(builder_.getInt64Ty(), at);
+    return builder_.CreateUDiv(builder_.CreateAdd(rows, i64(round_up)), i64(size));
   };
-  Value* end = cut(builder_.CreateAdd(tid_, i64(1)));
-  loop(cut(tid_), end, 1, [&](Value* chunk) {
+  Value* end = cut(offsetof(sinter_chunk, row_end), size - 1);
+  loop(cut(offsetof(sinter_chunk, row_begin), 0), end, 1, [&](Value* chunk) {
     begin_row_ = builder_.CreateMul(chunk, i64(size));
     Value* limit = builder_.CreateAdd(begin_row_, i64(size));
     end_row_ = builder_.CreateSelect(builder_.CreateICmpSLT(limit, n_), limit, n_);

@@ -35,9 +35,11 @@ class BatchEmitter {
  public:
   BatchEmitter(const FunctionContext& context, const ir::Op& kernel);
 
-  // A function of kernel_type. That of a parallel kernel computes the totals of its thread's chunks
-  // of rows, and a function of its own, tail_symbol, the rest on one thread.
+  // A function of kernel_type. That of a parallel kernel computes the totals of some chunks of
+  // rows, and a function of its own, tail_symbol, the rest on one thread.
   llvm::Function* emit();
+  // How the rows of a parallel kernel are cut up.
+  sinter_chunk_plan chunks() const;
 
  private:
   using Value = llvm::Value;
@@ -186,7 +188,7 @@ class BatchEmitter {
   llvm::IRBuilder<> builder_;
   llvm::IRBuilder<> entry_;  // base pointers and stack memory
   llvm::BasicBlock* start_ = nullptr;
-  Value *buffers_ = nullptr, *arena_ = nullptr, *n_ = nullptr, *tid_ = nullptr, *threads_ = nullptr;
+  Value *buffers_ = nullptr, *arena_ = nullptr, *n_ = nullptr, *chunk_ = nullptr;
   Value *begin_row_ = nullptr, *end_row_ = nullptr;  // of the rows that a pass takes
 
   llvm::Type* total_type_ = nullptr;  // the widest row of lanes
