@@ -184,6 +184,26 @@ TEST_CASE("blocks that do not hold a whole batch leave every number of rows behi
   }
 }
 
+TEST_CASE("products over a large batch are computed piece by piece") {
+  const Setup s{"", {3, 7, 5, 1}, relu_of, optim::SGD{}, false};
+  const ir::Module recorded = record(s, DType::f32);
+  for (const std::string& cpu : processors()) {
+    const Options options{.max_batch = 700, .cpu = cpu};
+    ir::Module planned = recorded;
+    run_pipeline(planned, options);
+    REQUIRE(one_kernel_by_batch(planned.funcs[0]));
+    REQUIRE(!planned.funcs[0].body[0].attrs.flag("parallel"));
+    const auto executable = make_native(planned, "train_step", options);
+    for (const int64_t n : {1, 17, 256, 319, 320, 321, 400, 640, 641, 699, 700}) {
+      INFO("processor \"" << cpu << "\", n = " << n);
+      const Inputs in = inputs_of_step(recorded, n);
+      const Run want = interpret_as_recorded(recorded, in, n);
+      const Run got = run_compiled(*executable, planned.funcs[0], planned.globals, in, n);
+      REQUIRE(difference(got, want, 1e-4) == "");
+    }
+  }
+}
+
 TEST_CASE("sums are known to later passes and to the tail, norms of what is updated, too") {
   const ir::Module module = ir::parse(R"(
 global @mean : f32[3]

@@ -220,16 +220,27 @@ std::vector<BatchEmitter::Root> BatchEmitter::roots_of(int pass) const {
   return roots;
 }
 
-// Totals of one element come first, so that they are added up across together.
+// Totals of one element come first, so that they are added up across together, and products over
+// the batch last.
 void BatchEmitter::place_totals(int pass) {
+  std::set<const ir::Op*> products;
+  if (form_.loops) {
+    StagesAnalysis plan = plan_stages(context_.func, form_, pass);
+    SINTER_CHECK(plan.stages.has_value(), "{} has no stages: {}", kernel_.attrs.text("name"),
+                 plan.reason);
+    stages_ = std::move(*plan.stages);
+    products.insert(stages_.products.begin(), stages_.products.end());
+  }
+  const auto rank = [&](const BatchOp& b) {
+    return products.count(b.op) ? 2 : elements(type(b.op->result)) > 1 ? 1 : 0;
+  };
   int64_t next = 0;
-  for (const bool single : {true, false}) {
+  for (const int now : {0, 1, 2}) {
+    if (now == 2) products_from_ = next;
     for (const BatchOp& b : form_.ops) {
-      if (b.role != BatchRole::total || b.pass != pass) continue;
-      const int64_t count = elements(type(b.op->result));
-      if ((count == 1) != single) continue;
+      if (b.role != BatchRole::total || b.pass != pass || rank(b) != now) continue;
       totals_[b.op->result] = {pass, next};
-      next += count;
+      next += elements(type(b.op->result));
     }
   }
   total_counts_[pass] = next;
@@ -239,23 +250,27 @@ void BatchEmitter::place_totals(int pass) {
   accumulators_[pass] = rows;
 }
 
+// Those that do not start from nothing, and, where all lanes of whole vectors are read, what fills
+// up the last one.
 void BatchEmitter::clear_totals(int pass) {
-  if (std::all_of(form_.ops.begin(), form_.ops.end(), [&](const BatchOp& b) {
-        return b.role != BatchRole::total || b.pass != pass || complete_at_once(*b.op);
-      })) {
-    return;
-  }
-  const int64_t count = kernel_.attrs.flag("parallel")
-                            ? (total_counts_.at(pass) / lanes_ + 1) * lanes_
-                            : total_counts_.at(pass);
   Value* zero = llvm::Constant::getNullValue(total_type_);
-  const auto clear = [&](Value* i) { builder_.CreateStore(zero, total_row(pass, i)); };
-  constexpr int64_t straight = 64;
-  if (count <= straight) {
-    for (int64_t i = 0; i < count; ++i) clear(i64(i));
-  } else {
-    loop(i64(0), i64(count), 1, clear);
-  }
+  const auto clear = [&](int64_t from, int64_t to) {
+    constexpr int64_t straight = 64;
+    const auto one = [&](Value* i) { builder_.CreateStore(zero, total_row(pass, i)); };
+    if (to - from > straight) {
+      loop(i64(from), i64(to), 1, one);
+    } else {
+      for (int64_t i = from; i < to; ++i) one(i64(i));
+    }
+  };
+  const int64_t count = total_counts_.at(pass);
+  if (kernel_.attrs.flag("parallel")) clear(count, (count + lanes_ - 1) / lanes_ * lanes_);
+  const bool needed = std::any_of(form_.ops.begin(), form_.ops.end(), [&](const BatchOp& b) {
+    return b.role == BatchRole::total && b.pass == pass &&
+           totals_.at(b.op->result).second < products_from_ && !complete_at_once(*b.op);
+  });
+  if (needed) clear(0, products_from_);
+  if (!products_start_) clear(products_from_, count);
 }
 
 void BatchEmitter::emit_pass(int pass) {

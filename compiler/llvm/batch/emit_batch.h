@@ -84,6 +84,7 @@ class BatchEmitter {
   struct Kept {
     Value* memory = nullptr;  // vector_ of each vector of the block, feature by feature
     llvm::Type* vector = nullptr;
+    bool of_piece = false;  // else of the block at hand
   };
   void emit_stages(int pass);
   void keep(ir::ValueId v);
@@ -93,6 +94,9 @@ class BatchEmitter {
   void load_part_of_block(ir::ValueId v);
   Value* load_strided(Value* at, llvm::Type* vector, DType dtype, int64_t stride, Value* mask);
   int vectors_left_over() const;
+  Value* blocks();
+  Value* rest_of_rows(Value* from);
+  void block_of_rows(Value* row, int vectors, int first_masked);
 
   // What a stage does with a tile of features (emit_batch_tiles.cpp).
   void stage(const BatchStage& stage);
@@ -113,8 +117,9 @@ class BatchEmitter {
   void add_logs(const LogSum& sum);
   void add_to_total(const ir::Op& op, Value* number, const std::vector<Term>& terms,
                     const Lanes* factor);
-  void total_product(const ir::Op& op);
-  void total_tile(const ir::Op& op, Value* left, int lefts, Value* right, int rights);
+  void total_products(Value* end);
+  void total_tile(const ir::Op& op, Value* left, int lefts, Value* right, int rights,
+                  Value* vectors);
   const Lanes& stage_element(ir::ValueId v, int64_t j);
   Value* uniform_base(ir::ValueId v);
   Value* uniform_at(ir::ValueId v, Value* number);
@@ -211,7 +216,12 @@ class BatchEmitter {
   bool one_tile_ = false;                // all features of the stage at hand are in the tile
   Lanes masks_;                          // one for each vector of the block; null for all lanes
   bool one_block_ = false;               // all rows are in the block at hand
-  Value* feature_ = nullptr;             // first one of the tile
+  BatchStages stages_;                   // of the pass at hand
+  int64_t piece_vectors_ = 0;            // of rows after which products over the batch are computed
+  Value* piece_begin_ = nullptr;
+  bool products_start_ = true;  // their totals start from nothing
+  int64_t products_from_ = 0;   // the first of these totals
+  Value* feature_ = nullptr;    // first one of the tile
 
   // Known in the whole function, once computed.
   std::map<Element, Value*> scalars_;

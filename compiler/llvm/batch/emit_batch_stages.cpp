@@ -15,46 +15,47 @@ using ir::ValueId;
 using llvm::BasicBlock;
 using llvm::Value;
 
+namespace {
+
+// Rows of a piece: its factors of products over the batch should stay in the second cache.
+constexpr int64_t most_rows_of_piece = 320;
+
+}  // namespace
+
 void BatchEmitter::emit_stages(int pass) {
-  const StagesAnalysis plan = plan_stages(context_.func, form_, pass);
-  SINTER_CHECK(plan.stages.has_value(), "{} has no stages: {}", kernel_.attrs.text("name"),
-               plan.reason);
-  const BatchStages& stages = *plan.stages;
+  const int64_t rows = int64_t{block_} * lanes_, max_batch = context_.func.max_batch;
+  const bool parallel = kernel_.attrs.flag("parallel");
+  // Products over the batch wait for so many rows, so that their totals are fetched once for all.
+  const int64_t enough = std::max<int64_t>(most_rows_of_piece / rows, 1) * rows;
+  const bool pieces = !parallel && !stages_.products.empty() && max_batch > 2 * enough;
+  const int64_t piece = parallel ? kernel_.attrs.integer("chunk") : pieces ? enough : max_batch;
+  piece_vectors_ = (piece + lanes_ - 1) / lanes_ + block_ - 1;
+  products_start_ = !pieces;
+  piece_begin_ = begin_row_;
   kept_.clear();
   zeroed_.clear();
-  for (const ValueId v : stages.arguments) keep(v);
-  for (const BatchStage& s : stages.stages) {
-    for (const ir::Op* op : s.kept) keep(op->result);
-  }
-  for (const ir::Op* op : stages.products) {
+  for (const ir::Op* op : stages_.products) {
     for (const ValueId v : op->operands) zeroed_.insert(plain(v));
   }
-  // Vectors from the first one on that may be partly empty have a mask.
-  const auto block_of = [&](Value* row, int vectors, int first_masked) {
-    vectors_ = vectors;
-    first_row_ = row;
-    masks_.assign(static_cast<size_t>(vectors), nullptr);
-    for (int v = first_masked; v < vectors; ++v) {
-      masks_[static_cast<size_t>(v)] = lanes_below(elements_left(v, 1));
-    }
-    block_rows_.clear();
-    load_block(stages.arguments);
-    for (const BatchStage& s : stages.stages) stage(s);
-    for (const ir::Op* op : stages.products) total_product(*op);
-  };
-  const auto block_of_all_rows = [&](Value* row) { block_of(row, block_, block_ - 1); };
-  const auto rest_from = [&](Value* row) {
-    const int few = vectors_left_over();
-    const int64_t rows = int64_t{few} * lanes_;
-    loop(row, builder_.CreateAdd(end_row_, i64(rows - 1)), rows,
-         [&](Value* at) { block_of(at, few, 0); });
-  };
-  const int64_t rows = int64_t{block_} * lanes_;
-  if (kernel_.attrs.flag("parallel") || context_.func.max_batch > rows) {
+  for (const ValueId v : stages_.arguments) keep(v);
+  for (const BatchStage& s : stages_.stages) {
+    for (const ir::Op* op : s.kept) keep(op->result);
+  }
+  if (pieces) {
     clear_totals(pass);
-    Value* left =
-        loop(begin_row_, builder_.CreateAdd(end_row_, i64(lanes_ - 1)), rows, block_of_all_rows);
-    if (block_ > 1) rest_from(left);
+    Value* end = end_row_;
+    loop(begin_row_, builder_.CreateAdd(end, i64(piece - 1)), piece, [&](Value* row) {
+      piece_begin_ = row;
+      end_row_ = builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, end,
+                                                builder_.CreateAdd(row, i64(piece)));
+      total_products(blocks());
+    });
+    end_row_ = end;
+    return;
+  }
+  if (parallel || max_batch > rows) {
+    clear_totals(pass);
+    total_products(blocks());
     return;
   }
   // All rows are one block, whose totals start from nothing, unless there are fewer than usual.
@@ -63,14 +64,43 @@ void BatchEmitter::emit_stages(int pass) {
   emit_if(builder_, usual, [&] {
     one_block_ = true;
     clear_totals(pass);
-    block_of_all_rows(begin_row_);
+    block_of_rows(begin_row_, block_, block_ - 1);
     one_block_ = false;
+    total_products(i64(rows));
   });
   if (block_ == 1) return;
   emit_if(builder_, builder_.CreateNot(usual), [&] {
     clear_totals(pass);
-    rest_from(begin_row_);
+    total_products(rest_of_rows(begin_row_));
   });
+}
+
+// Goes through the rows of a piece. Returns the first row behind its blocks.
+Value* BatchEmitter::blocks() {
+  Value* left =
+      loop(piece_begin_, builder_.CreateAdd(end_row_, i64(lanes_ - 1)), int64_t{block_} * lanes_,
+           [&](Value* row) { block_of_rows(row, block_, block_ - 1); });
+  return block_ == 1 ? left : rest_of_rows(left);
+}
+
+Value* BatchEmitter::rest_of_rows(Value* from) {
+  const int vectors = vectors_left_over();
+  const int64_t rows = int64_t{vectors} * lanes_;
+  return loop(from, builder_.CreateAdd(end_row_, i64(rows - 1)), rows,
+              [&](Value* row) { block_of_rows(row, vectors, 0); });
+}
+
+// Vectors from the first one on that may be partly empty have a mask.
+void BatchEmitter::block_of_rows(Value* row, int vectors, int first_masked) {
+  vectors_ = vectors;
+  first_row_ = row;
+  masks_.assign(static_cast<size_t>(vectors), nullptr);
+  for (int v = first_masked; v < vectors; ++v) {
+    masks_[static_cast<size_t>(v)] = lanes_below(elements_left(v, 1));
+  }
+  block_rows_.clear();
+  load_block(stages_.arguments);
+  for (const BatchStage& s : stages_.stages) stage(s);
 }
 
 // Vectors of a block of the rows that are left: as many as the largest batch leaves.
@@ -80,19 +110,26 @@ int BatchEmitter::vectors_left_over() const {
   return vectors == 0 || vectors == block_ ? std::max(1, block_ / 4) : vectors;
 }
 
-// Stack memory for a row value, for the block at hand.
+// Stack memory for a row value: for the block at hand, or, of a factor of a product over the batch,
+// for the rows of a piece.
 void BatchEmitter::keep(ValueId v) {
   Kept kept;
   kept.vector = vector_of(memory_type(llvm_context(), type(v).dtype), lanes_);
-  auto* memory = entry_.CreateAlloca(kept.vector, i64(elements(type(v)) * block_));
+  kept.of_piece = zeroed_.count(v) > 0;
+  const int64_t vectors = kept.of_piece ? piece_vectors_ : block_;
+  auto* memory = entry_.CreateAlloca(kept.vector, i64(elements(type(v)) * vectors));
   memory->setAlignment(llvm::Align(64));
   kept.memory = memory;
   kept_[v] = kept;
 }
 
 Value* BatchEmitter::kept_at(const Kept& kept, Value* feature, int vector) {
-  Value* number = builder_.CreateAdd(builder_.CreateMul(feature, i64(vectors_)), i64(vector));
-  return builder_.CreateGEP(kept.vector, kept.memory, number);
+  Value* number = builder_.CreateMul(feature, i64(kept.of_piece ? piece_vectors_ : vectors_));
+  if (kept.of_piece) {
+    Value* before = builder_.CreateSub(first_row_, piece_begin_);
+    number = builder_.CreateAdd(number, builder_.CreateUDiv(before, i64(lanes_)));
+  }
+  return builder_.CreateGEP(kept.vector, kept.memory, builder_.CreateAdd(number, i64(vector)));
 }
 
 // All features in tiles of `size`, the last one smaller.
@@ -184,18 +221,17 @@ void BatchEmitter::load_part_of_block(ValueId v) {
   const Kept& kept = kept_.at(v);
   const DType dtype = type(v).dtype;
   llvm::Type* element = memory_type(llvm_context(), dtype);
-  const int64_t rows = int64_t{vectors_} * lanes_;
-  loop(i64(0), i64(features * vectors_), 1, [&](Value* i) {
-    builder_.CreateStore(llvm::Constant::getNullValue(kept.vector),
-                         builder_.CreateGEP(kept.vector, kept.memory, i));
+  loop(i64(0), i64(features), 1, [&](Value* j) {
+    for (int i = 0; i < vectors_; ++i) {
+      builder_.CreateStore(llvm::Constant::getNullValue(kept.vector), kept_at(kept, j, i));
+    }
   });
   Value* start = offset(base_of(v), dtype, builder_.CreateMul(first_row_, i64(features)));
   loop(i64(0), builder_.CreateSub(end_row_, first_row_), 1, [&](Value* row) {
     Value* from = builder_.CreateMul(row, i64(features));
     loop(i64(0), i64(features), 1, [&](Value* j) {
       Value* x = builder_.CreateLoad(element, offset(start, dtype, builder_.CreateAdd(from, j)));
-      Value* to = builder_.CreateAdd(builder_.CreateMul(j, i64(rows)), row);
-      builder_.CreateStore(x, offset(kept.memory, dtype, to));
+      builder_.CreateStore(x, offset(kept_at(kept, j, 0), dtype, row));
     });
   });
 }

@@ -354,49 +354,57 @@ void BatchEmitter::add_to_total(const ir::Op& op, Value* number, const std::vect
   builder_.CreateStore(total, at);
 }
 
-// The products of all pairs of features, added up over the rows of the block.
-void BatchEmitter::total_product(const ir::Op& op) {
-  const int64_t lefts = elements(type(op.operands[0])), rights = elements(type(op.operands[1]));
-  const int most = context_.target.registers >= 32 ? 16 : 8;
-  const auto right_size =
-      static_cast<int>(std::min<int64_t>(rights, rights % 5 == 0 && rights % 4 != 0 ? 5 : 4));
-  const auto left_size = static_cast<int>(std::min<int64_t>(lefts, std::max(1, most / right_size)));
-  features_in_tiles(lefts, left_size, [&](Value* left, int left_count) {
-    features_in_tiles(rights, right_size, [&](Value* right, int right_count) {
-      total_tile(op, left, left_count, right, right_count);
+// The products of all pairs of features, added up over the rows of a piece, which go up to `end`.
+void BatchEmitter::total_products(Value* end) {
+  if (stages_.products.empty()) return;
+  first_row_ = piece_begin_;
+  Value* vectors = builder_.CreateUDiv(builder_.CreateSub(end, piece_begin_), i64(lanes_));
+  // Long tiles: the left factor stays in the nearest cache, the right one is fetched for each.
+  const int longest = context_.target.registers >= 32 ? 8 : 4;
+  for (const ir::Op* op : stages_.products) {
+    const int64_t lefts = elements(type(op->operands[0])), rights = elements(type(op->operands[1]));
+    const int left_size = tile_size(lefts, longest);
+    const auto right_size = static_cast<int>(std::min<int64_t>(rights, 2));
+    features_in_tiles(lefts, left_size, [&](Value* left, int left_count) {
+      features_in_tiles(rights, right_size, [&](Value* right, int right_count) {
+        total_tile(*op, left, left_count, right, right_count, vectors);
+      });
     });
-  });
+  }
 }
 
-void BatchEmitter::total_tile(const ir::Op& op, Value* left, int lefts, Value* right, int rights) {
+void BatchEmitter::total_tile(const ir::Op& op, Value* left, int lefts, Value* right, int rights,
+                              Value* vectors) {
   const auto [pass, first] = totals_.at(op.result);
   const Kept &a = kept_.at(plain(op.operands[0])), &b = kept_.at(plain(op.operands[1]));
-  llvm::Type* vector = a.vector;
   const int64_t width = elements(type(op.operands[1]));
   Value* start = builder_.CreateAdd(builder_.CreateMul(left, i64(width)), right);
   Lanes totals, places;
   for (int p = 0; p < lefts; ++p) {
     for (int q = 0; q < rights; ++q) {
       places.push_back(total_row(pass, builder_.CreateAdd(start, i64(first + p * width + q))));
-      totals.push_back(total_so_far(op, vector, places.back()));
+      totals.push_back(products_start_ ? static_cast<Value*>(llvm::Constant::getNullValue(a.vector))
+                                       : builder_.CreateLoad(a.vector, places.back()));
     }
   }
-  for (int i = 0; i < vectors_; ++i) {
-    Lanes x, y;
-    for (int p = 0; p < lefts; ++p) {
-      x.push_back(builder_.CreateLoad(vector, kept_at(a, builder_.CreateAdd(left, i64(p)), i)));
+  const auto load = [&](const Kept& kept, Value* feature, int count, Value* i) {
+    Lanes out;
+    for (int k = 0; k < count; ++k) {
+      Value* at = kept_at(kept, builder_.CreateAdd(feature, i64(k)), 0);
+      out.push_back(builder_.CreateLoad(kept.vector, builder_.CreateGEP(kept.vector, at, i)));
     }
-    for (int q = 0; q < rights; ++q) {
-      y.push_back(builder_.CreateLoad(vector, kept_at(b, builder_.CreateAdd(right, i64(q)), i)));
-    }
-    size_t at = 0;
-    for (int p = 0; p < lefts; ++p) {
-      for (int q = 0; q < rights; ++q, ++at) {
-        Value *a = x[static_cast<size_t>(p)], *b = y[static_cast<size_t>(q)];
-        totals[at] = totals[at] ? fma(a, b, totals[at]) : builder_.CreateFMul(a, b);
+    return out;
+  };
+  emit_loop(builder_, i64(0), vectors, i64(1), totals, [&](Value* i, Carried& carried) {
+    const Lanes x = load(a, left, lefts, i), y = load(b, right, rights, i);
+    auto total = carried.begin();
+    for (Value* p : x) {
+      for (Value* q : y) {
+        *total = fma(p, q, *total);
+        ++total;
       }
     }
-  }
+  });
   for (size_t i = 0; i < totals.size(); ++i) builder_.CreateStore(totals[i], places[i]);
 }
 
