@@ -66,17 +66,22 @@ std::optional<FactorStrides> factor_strides(const Func& func, const Op& product)
 
 std::optional<Biased> biased_product(const Func& func, const BatchForm& form, const Op& product) {
   std::optional<Biased> out;
-  int readers = 0;
+  auto readers = std::count(func.results.begin(), func.results.end(), product.result);
   for (const BatchOp& b : form.ops) {
     const std::vector<ValueId>& read = b.op->operands;
     const auto here = std::count(read.begin(), read.end(), product.result);
-    readers += static_cast<int>(here);
+    readers += here;
     if (here != 1 || b.op->kind != OpKind::add) continue;
-    const ValueId bias = read[0] == product.result ? read[1] : read[0];
-    if (func.type(bias).follows_batch()) continue;
-    if (func.type(b.op->result) == func.type(product.result)) out = {b.op->result, bias};
+    if (func.type(b.op->result) != func.type(product.result)) continue;
+    out = {b.op->result, read[0] == product.result ? read[1] : read[0]};
   }
   return readers == 1 ? out : std::nullopt;
+}
+
+std::optional<Biased> uniformly_biased_product(const Func& func, const BatchForm& form,
+                                               const Op& product) {
+  std::optional<Biased> out = biased_product(func, form, product);
+  return out && !func.type(out->bias).follows_batch() ? out : std::nullopt;
 }
 
 namespace {
@@ -262,7 +267,7 @@ class Planner {
   bool place_dot(const Op& op, ValueId x) {
     const Place at{level_for(x, features(x)), features(x)};
     RowDot dot{&op, op.result, std::nullopt};
-    if (const auto biased = biased_product(func_, form_, op)) {
+    if (const auto biased = uniformly_biased_product(func_, form_, op)) {
       dot.result = biased->sum;
       dot.bias = biased->bias;
       biased_.insert(biased->sum);

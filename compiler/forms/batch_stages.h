@@ -71,12 +71,15 @@ struct StagesAnalysis {
 };
 StagesAnalysis plan_stages(const ir::Func& func, const BatchForm& form, int pass);
 
-// The bias that is added to a product and nothing else reads the product: its sum starts there.
+// What is added to a product that nothing else reads is where its sum starts.
 struct Biased {
   ir::ValueId sum, bias;
 };
 std::optional<Biased> biased_product(const ir::Func& func, const BatchForm& form,
                                      const ir::Op& product);
+// Only if it is the same for all rows.
+std::optional<Biased> uniformly_biased_product(const ir::Func& func, const BatchForm& form,
+                                               const ir::Op& product);
 
 // The value whose elements a view shows in the same order, or the value itself.
 ir::ValueId behind_plain_views(const ir::Func& func, const std::vector<const ir::Op*>& defs,

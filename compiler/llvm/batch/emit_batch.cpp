@@ -18,7 +18,6 @@ BatchEmitter::BatchEmitter(const FunctionContext& context, const ir::Op& kernel)
     : context_(context),
       kernel_(kernel),
       form_(batch_form(context.func, kernel)),
-      uses_(ir::use_counts(context.func)),
       builder_(context.out.getContext()),
       entry_(context.out.getContext()) {
   defs_.resize(context.func.values.size(), nullptr);
@@ -302,7 +301,6 @@ void BatchEmitter::emit_rows(int pass) {
 void BatchEmitter::block(const std::vector<Root>& roots, int vectors, Value* row, Value* mask) {
   vectors_ = vectors;
   first_row_ = row;
-  mask_ = mask;
   masks_.assign(static_cast<size_t>(vectors), mask);
   rows_.clear();
   repeated_.clear();
@@ -354,6 +352,12 @@ BatchEmitter::Term BatchEmitter::term(ValueId v, int64_t j) {
   return {operand(1), operand(0)};
 }
 
+// Those of vector i that are rows for which the condition holds, if there is one; null for all.
+Value* BatchEmitter::lanes_that_count(Value* condition, size_t i) {
+  if (!condition || !masks_[i]) return condition ? condition : masks_[i];
+  return builder_.CreateAnd(condition, masks_[i]);
+}
+
 // Adds a term, times `factor` if there is one, to a total.
 Value* BatchEmitter::add_term(Value* total, const Term& term, const Lanes* factor) {
   for (size_t i = 0; i < term.value.size(); ++i) {
@@ -364,8 +368,7 @@ Value* BatchEmitter::add_term(Value* total, const Term& term, const Lanes* facto
     } else {
       sum = total ? builder_.CreateFAdd(total, x) : x;
     }
-    Value* counts = term.counts.empty() ? nullptr : term.counts[i];
-    if (masks_[i]) counts = counts ? builder_.CreateAnd(counts, masks_[i]) : masks_[i];
+    Value* counts = lanes_that_count(term.counts.empty() ? nullptr : term.counts[i], i);
     if (!total) total = llvm::Constant::getNullValue(sum->getType());
     // The choice stands last, so that it can be the mask of the addition.
     total = counts ? builder_.CreateSelect(counts, sum, total) : sum;

@@ -112,6 +112,7 @@ class BatchEmitter {
   Carried::iterator tile_fold(const ir::Op& op, int features, Carried::iterator at);
   void start_dot(const RowDot& dot, Carried& folded);
   Carried::iterator tile_dot(const RowDot& dot, int features, Carried::iterator at);
+  Value* lanes_that_count(Value* condition, size_t i);
   Value* add_term(Value* total, const Term& term, const Lanes* factor);
   void tile_totals(const BatchStage& stage, int features);
   void add_logs(const LogSum& sum);
@@ -138,13 +139,14 @@ class BatchEmitter {
   Lanes row_elementwise(const ir::Op& op, int64_t j);
   Lanes load_rows(ir::ValueId v, int64_t j);
   bool has_masked_loads(DType dtype) const;
-  bool load_interleaved(ir::ValueId v, int64_t features, const Lanes& masks);
+  bool load_interleaved(ir::ValueId v, int64_t features);
   Value* elements_left(int i, int64_t features);
   Value* lanes_below(Value* count);
   Value* load_one_by_one(Value* base, DType dtype, int64_t features, int64_t j, int vector);
   void store_rows(ir::ValueId v);
   bool row(ir::ValueId v) const;
-  Lanes lanes_of(ir::ValueId v, int64_t j);  // of a row value, or a uniform one repeated
+  Value* mask() const { return masks_.front(); }  // of all vectors of a block of straight code
+  Lanes lanes_of(ir::ValueId v, int64_t j);       // of a row value, or a uniform one repeated
   Value* row_numbers(int vector);
 
   // Uniform values: scalars, and vectors of consecutive elements (emit_batch_tail.cpp).
@@ -183,13 +185,11 @@ class BatchEmitter {
   llvm::LLVMContext& llvm_context() const { return context_.out.getContext(); }
   const ir::Type& type(ir::ValueId v) const { return context_.func.type(v); }
   const ir::ScalarProgram& program(const ir::Op& op);
-  int uses_inside(ir::ValueId v) const { return uses_[static_cast<size_t>(v.index)]; }
 
   const FunctionContext& context_;
   const ir::Op& kernel_;
   BatchForm form_;
   std::map<ir::ValueId, const BatchOp*> made_by_;
-  std::vector<int> uses_;
   llvm::IRBuilder<> builder_;
   llvm::IRBuilder<> entry_;  // base pointers and stack memory
   llvm::BasicBlock* start_ = nullptr;
@@ -203,7 +203,7 @@ class BatchEmitter {
   // The block at hand.
   int vectors_ = 1;
   Value* first_row_ = nullptr;
-  Value* mask_ = nullptr;  // lanes that are rows; null for all
+  Lanes masks_;  // of each of its vectors, the lanes that are rows; null for all
   std::map<Element, Lanes> rows_;
   std::map<Element, Value*> repeated_;
 
@@ -214,7 +214,6 @@ class BatchEmitter {
   std::set<ir::ValueId> here_;           // kept values that the stage at hand computes
   std::map<Element, Lanes> block_rows_;  // what stages of one tile hand to later ones
   bool one_tile_ = false;                // all features of the stage at hand are in the tile
-  Lanes masks_;                          // one for each vector of the block; null for all lanes
   bool one_block_ = false;               // all rows are in the block at hand
   BatchStages stages_;                   // of the pass at hand
   int64_t piece_vectors_ = 0;            // of rows after which products over the batch are computed

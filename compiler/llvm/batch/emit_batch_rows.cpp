@@ -91,19 +91,19 @@ BatchEmitter::Lanes BatchEmitter::row_contraction(const ir::Op& op, int64_t j, c
   return sums;
 }
 
-// What is added to a product that nothing else reads is where its sum starts.
 std::optional<BatchEmitter::Lanes> BatchEmitter::biased_contraction(const ir::Op& op, int64_t j) {
   if (op.kind != OpKind::add) return std::nullopt;
   for (const size_t i : {size_t{0}, size_t{1}}) {
-    const ValueId product = op.operands[i], other = op.operands[1 - i];
-    const auto made = made_by_.find(product);
+    const auto made = made_by_.find(op.operands[i]);
     if (made == made_by_.end() || made->second->op->kind != OpKind::contraction ||
-        made->second->role != BatchRole::row || uses_inside(product) != 1 ||
-        type(product) != type(op.result)) {
+        made->second->role != BatchRole::row) {
       continue;
     }
-    const Lanes start = lanes_of(other, operand_element(context_.func, op, 1 - i, j));
-    return row_contraction(*made->second->op, j, &start);
+    const ir::Op& product = *made->second->op;
+    const auto biased = biased_product(context_.func, form_, product);
+    if (!biased || biased->sum != op.result) continue;
+    const Lanes start = lanes_of(biased->bias, operand_element(context_.func, op, 1 - i, j));
+    return row_contraction(product, j, &start);
   }
   return std::nullopt;
 }
@@ -179,8 +179,7 @@ BatchEmitter::Lanes BatchEmitter::load_rows(ValueId v, int64_t j) {
   const DType dtype = type(v).dtype;
   const int64_t features = elements(type(v));
   const bool power = (features & (features - 1)) == 0;
-  const Lanes all(static_cast<size_t>(vectors_), nullptr);
-  if (!mask_ && features <= lanes_ && power && load_interleaved(v, features, all)) {
+  if (!mask() && features <= lanes_ && power && load_interleaved(v, features)) {
     return rows_.at({v.index, j});
   }
   Lanes out;
@@ -189,12 +188,12 @@ BatchEmitter::Lanes BatchEmitter::load_rows(ValueId v, int64_t j) {
   const bool masked = has_masked_loads(dtype);
   for (int i = 0; i < vectors_; ++i) {
     Value* x = nullptr;
-    if (features == 1 && (!mask_ || masked)) {
+    if (features == 1 && (!mask() || masked)) {
       Value* at =
           offset(base_of(v), dtype, builder_.CreateAdd(first_row_, i64(int64_t{i} * lanes_)));
-      x = mask_ ? builder_.CreateMaskedLoad(vector, at, align, mask_,
-                                            llvm::Constant::getNullValue(vector))
-                : static_cast<Value*>(builder_.CreateAlignedLoad(vector, at, align));
+      x = mask() ? builder_.CreateMaskedLoad(vector, at, align, mask(),
+                                             llvm::Constant::getNullValue(vector))
+                 : static_cast<Value*>(builder_.CreateAlignedLoad(vector, at, align));
     } else {
       x = load_one_by_one(base_of(v), dtype, features, j, i);
     }
@@ -213,7 +212,7 @@ Value* BatchEmitter::load_one_by_one(Value* base, DType dtype, int64_t features,
   Value* start = offset(base, dtype, builder_.CreateMul(first_row_, i64(features)));
   for (int i = 0; i < lanes_; ++i) {
     Value* at = nullptr;
-    if (mask_) {
+    if (mask()) {
       Value* number = builder_.CreateAdd(first_row_, i64(i));
       number = builder_.CreateSelect(builder_.CreateICmpSLT(number, last), number, last);
       at = offset(base, dtype,
@@ -233,9 +232,8 @@ bool BatchEmitter::has_masked_loads(DType dtype) const {
 }
 
 // All elements at once: as many whole vectors as a row has elements, sorted by even and odd places
-// until each vector holds one element of its rows. `masks` has one for each vector of the block, or
-// null for all lanes.
-bool BatchEmitter::load_interleaved(ValueId v, int64_t features, const Lanes& masks) {
+// until each vector holds one element of its rows.
+bool BatchEmitter::load_interleaved(ValueId v, int64_t features) {
   const DType dtype = type(v).dtype;
   if (dtype == DType::boolean) return false;
   llvm::Type* vector = vector_of(memory_type(llvm_context(), dtype), lanes_);
@@ -261,7 +259,7 @@ bool BatchEmitter::load_interleaved(ValueId v, int64_t features, const Lanes& ma
   for (int64_t j = 0; j < features; ++j) rows_[{v.index, j}].clear();
   for (int i = 0; i < vectors_; ++i) {
     Lanes list;
-    Value* mask = masks[static_cast<size_t>(i)];
+    Value* mask = masks_[static_cast<size_t>(i)];
     // Elements of rows that there are.
     Value* left = mask && features > 1 ? elements_left(i, features) : nullptr;
     for (int64_t k = 0; k < features; ++k) {
@@ -325,7 +323,7 @@ void BatchEmitter::store_rows(ValueId v) {
   };
   for (Value* target : targets(v)) {
     Value* to = offset(target, dtype, builder_.CreateMul(first_row_, i64(features)));
-    if (!mask_) {
+    if (!mask()) {
       write(to);
       continue;
     }

@@ -174,7 +174,7 @@ void BatchEmitter::load_whole_block(ValueId v, bool in_registers) {
   const DType dtype = type(v).dtype;
   const bool power = (features & (features - 1)) == 0 && features <= lanes_;
   rows_.clear();
-  if (power && load_interleaved(v, features, masks_)) {
+  if (power && load_interleaved(v, features)) {
     const bool stays = in_registers && this->in_registers(v);
     for (int64_t j = 0; j < features; ++j) {
       Lanes& lanes = rows_.at({v.index, j});

@@ -72,9 +72,10 @@ Value* BatchEmitter::sum_of_elements(ValueId v) {
     chunks_.clear();
     const auto here = static_cast<int>(std::min<int64_t>(lanes_, count - first));
     Value* x = chunk_of(v, i64(first), here);
-    if (here < lanes_)
-      x = builder_.CreateSelect(lanes_below(builder_.getInt32(static_cast<uint32_t>(here))), x,
-                                zero);
+    if (here < lanes_) {
+      Value* known = lanes_below(builder_.getInt32(static_cast<uint32_t>(here)));
+      x = builder_.CreateSelect(known, x, zero);
+    }
     sum = builder_.CreateFAdd(sum, x);
   }
   chunks_.clear();

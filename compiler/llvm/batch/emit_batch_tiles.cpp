@@ -140,7 +140,7 @@ void BatchEmitter::tile_product(const ir::Op& op, int features) {
   const int64_t depth = elements(type(rows));
   ValueId result = op.result;
   Lanes sums(static_cast<size_t>(features * vectors_), nullptr);
-  if (const auto biased = biased_product(context_.func, form_, op)) {
+  if (const auto biased = uniformly_biased_product(context_.func, form_, op)) {
     result = biased->sum;
     for (int f = 0; f < features; ++f) {
       const int64_t place = elements(type(biased->bias)) == 1 ? 0 : f;
@@ -322,11 +322,12 @@ void BatchEmitter::add_logs(const LogSum& sum) {
   Term minus;
   if (sum.minus) minus.value = lanes_of(*sum.minus, 0);
   if (sum.condition) minus.counts = lanes_of(*sum.condition, 0);
+  if (!sum.holds) {
+    for (Value*& counts : minus.counts) counts = builder_.CreateNot(counts);
+  }
   Value* product = llvm::ConstantFP::get(vector, 1);
   for (size_t i = 0; i < x.size(); ++i) {
-    Value* counts = minus.counts.empty() ? nullptr : minus.counts[i];
-    if (counts && !sum.holds) counts = minus.counts[i] = builder_.CreateNot(counts);
-    if (masks_[i]) counts = counts ? builder_.CreateAnd(counts, masks_[i]) : masks_[i];
+    Value* counts = lanes_that_count(minus.counts.empty() ? nullptr : minus.counts[i], i);
     Value* next = builder_.CreateFMul(product, x[i]);
     product = counts ? builder_.CreateSelect(counts, next, product) : next;
   }
