@@ -10,8 +10,8 @@
 #include <sinter/abi.h>
 
 #include "compiler/llvm/batch/emit_batch.h"
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_loop.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {

@@ -11,7 +11,7 @@
 
 #include <llvm/Transforms/Utils/FunctionComparator.h>
 
-#include "compiler/llvm/emit_kernel.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 
 namespace sinter::compiler {
 

@@ -14,9 +14,9 @@
 
 #include "compiler/compile.h"
 #include "compiler/forms/cost.h"
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/generate_code.h"
 #include "compiler/llvm/jit_symbols.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 #include "ir/op.h"
 #include "runtime/float_mode.h"
 #include "runtime/tensor/aligned_memory.h"

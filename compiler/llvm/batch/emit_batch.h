@@ -24,9 +24,9 @@
 
 #include "compiler/forms/batch_form.h"
 #include "compiler/forms/batch_stages.h"
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_loop.h"
 #include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 #include "ir/scalar.h"
 
 namespace sinter::compiler {

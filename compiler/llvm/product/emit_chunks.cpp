@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "compiler/llvm/emit_kernel.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 
 namespace sinter::compiler {
 

@@ -10,8 +10,8 @@
 // on the tile it falls into.
 #include <algorithm>
 
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {

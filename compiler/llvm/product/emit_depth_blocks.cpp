@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {

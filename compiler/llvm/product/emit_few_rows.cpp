@@ -5,8 +5,8 @@
 // each sum hold is kept between blocks, and added up across at the end.
 #include <algorithm>
 
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {

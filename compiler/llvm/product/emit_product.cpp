@@ -2,8 +2,8 @@
 // at a time, the sums of the whole block first, then row by row what is made of them.
 #include <algorithm>
 
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {

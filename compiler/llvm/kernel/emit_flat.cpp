@@ -2,8 +2,8 @@
 // shape.
 #include <algorithm>
 
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 #include "ir/op.h"
 
 namespace sinter::compiler {

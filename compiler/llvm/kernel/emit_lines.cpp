@@ -1,8 +1,8 @@
 // cumsum and top_k: each line of an axis is one chain of steps, so lines are what threads share.
 #include <functional>
 
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 
 namespace sinter::compiler {
 

@@ -1,7 +1,7 @@
 // scatter_add: zeros, then each row added at its index, in order, by one thread. An index outside
 // the result is clamped, as in a gather.
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 
 namespace sinter::compiler {
 

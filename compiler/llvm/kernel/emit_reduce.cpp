@@ -2,8 +2,8 @@
 // fixed tree. Also the sums over rows, which need no last step.
 #include <limits>
 
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 #include "compiler/llvm/reduction.h"
 #include "ir/op.h"
 

@@ -1,4 +1,4 @@
-#include "compiler/llvm/emit_kernel.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
 // pad: a load where the operand has an element, a constant elsewhere. Nothing outside the operand
 // is touched: lanes are masked, scalars are read at 0 and not used.
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 
 namespace sinter::compiler {
 

@@ -1,8 +1,8 @@
 // Addresses, loads and stores.
 #include <algorithm>
 
-#include "compiler/llvm/emit_kernel.h"
 #include "compiler/llvm/emit_scalar.h"
+#include "compiler/llvm/kernel/emit_kernel.h"
 #include "compiler/llvm/math/vector_math.h"
 
 namespace sinter::compiler {
