@@ -50,10 +50,11 @@ struct BatchForm {
 inline constexpr double max_straight_row_ops = 160;
 // Most elements of totals, each of which is a vector in the nearest cache.
 inline constexpr int64_t max_totals = 3000;
-// A weight gradient with as many rows and columns is quicker with features in lanes: each of its
-// totals passes through the cache once for each block of rows. (Measured on 10-w-w-10, batch 128:
-// 20 wide 8.4 us and 10, 24 wide 16 and 11, 32 wide 22 and 12.)
-inline constexpr int64_t wide_layer = 24;
+// A weight gradient with as many rows and columns is quicker with features in lanes: its totals
+// fill the nearest cache. (Measured on 16-w-w-10: 24 wide 6.4 us and 8.5 with features in lanes, 28
+// wide 7.9 and 9.7, 32 wide 9.8 and 9.4; on 10-w-w-10 with Adam 24 wide 14 and 17, 32 wide 20 and
+// 16.)
+inline constexpr int64_t wide_layer = 29;
 
 // The form of a function's body, or the reason why there is none (empty where nothing follows the
 // batch, or the body has kernels).
