@@ -333,7 +333,8 @@ void BatchEmitter::accumulate(const Root& root) {
   builder_.CreateStore(total, at);
 }
 
-// What is added to a total: of where(c, x, 0), x in the lanes where c holds.
+// What is added to a total: of where(c, x, 0), x in the lanes where c holds. Other rows add
+// nothing, even where x stands in a product with something that is not finite.
 BatchEmitter::Term BatchEmitter::term(ValueId v, int64_t j) {
   if (form_.loops) v = plain(v);
   const auto made = made_by_.find(v);
