@@ -107,6 +107,28 @@ bool one_kernel_by_batch(const ir::Func& func) {
          batch_in_lanes(func.body[0]);
 }
 
+// A function compiled as one kernel with the batch in lanes, beside what was recorded.
+struct Narrow {
+  Narrow(const ir::Module& module, const Options& options) : recorded(module), planned(module) {
+    run_pipeline(planned, options);
+    REQUIRE(one_kernel_by_batch(planned.funcs[0]));
+    executable = make_native(planned, planned.funcs[0].name, options);
+  }
+
+  bool parallel() const { return planned.funcs[0].body[0].attrs.flag("parallel"); }
+  Run run(const Inputs& in, int64_t n) const {
+    return run_compiled(*executable, planned.funcs[0], planned.globals, in, n);
+  }
+  // Where it differs from the interpreter by more than the tolerance; "" for nowhere.
+  std::string error(const Inputs& in, int64_t n, double tolerance) const {
+    return difference(run(in, n), interpret_as_recorded(recorded, in, n), tolerance);
+  }
+
+  const ir::Module recorded;
+  ir::Module planned;
+  std::unique_ptr<Executable> executable;
+};
+
 std::string reason_for(const std::string& text) {
   const ir::Module module = ir::parse(text);
   return analyze_batch(module.funcs[0]).reason;
@@ -121,19 +143,13 @@ TEST_CASE("narrow nets train as interpreted for every number of rows and width o
       const ir::Module recorded = record(s, dtype);
       for (const std::string& cpu : processors()) {
         INFO(s.name << ", " << dtype_name(dtype) << ", processor \"" << cpu << "\"");
-        const Options options{.max_batch = max_batch, .cpu = cpu};
-        ir::Module planned = recorded;
-        run_pipeline(planned, options);
-        REQUIRE(one_kernel_by_batch(planned.funcs[0]));
-        const auto executable = make_native(planned, "train_step", options);
+        const Narrow step(recorded, {.max_batch = max_batch, .cpu = cpu});
         // Each number of rows in the width of the machine, elsewhere some around whole vectors.
         const int64_t dense = cpu.empty() && dtype == DType::f32 ? 36 : 5;
         for (int64_t n = 1; n <= max_batch; n += n < dense ? 1 : 7) {
           INFO("n = " << n);
-          const Inputs in = inputs_of_step(recorded, n);
-          const Run want = interpret_as_recorded(recorded, in, n);
-          const Run got = run_compiled(*executable, planned.funcs[0], planned.globals, in, n);
-          REQUIRE(difference(got, want, dtype == DType::f64 ? 1e-11 : 1e-4) == "");
+          const double tolerance = dtype == DType::f64 ? 1e-11 : 1e-4;
+          REQUIRE(step.error(inputs_of_step(recorded, n), n, tolerance) == "");
         }
       }
     }
@@ -148,13 +164,9 @@ TEST_CASE("a large batch has the same bits on any number of threads") {
     const Inputs in = inputs_of_step(recorded, n);
     std::optional<Run> first;
     for (const int threads : {1, 2, 3, 5}) {
-      const Options options{.max_batch = 2000, .threads = threads, .oversubscribe = true};
-      ir::Module planned = recorded;
-      run_pipeline(planned, options);
-      REQUIRE(one_kernel_by_batch(planned.funcs[0]));
-      REQUIRE(planned.funcs[0].body[0].attrs.flag("parallel"));
-      const auto executable = make_native(planned, "train_step", options);
-      const Run got = run_compiled(*executable, planned.funcs[0], planned.globals, in, n);
+      const Narrow step(recorded, {.max_batch = 2000, .threads = threads, .oversubscribe = true});
+      REQUIRE(step.parallel());
+      const Run got = step.run(in, n);
       if (!first) {
         first = got;
         const Run want = interpret_as_recorded(recorded, in, n);
@@ -169,17 +181,10 @@ TEST_CASE("blocks that do not hold a whole batch leave every number of rows behi
   const Setup s{"", {2, 10, 2}, relu_of, optim::SGD{.momentum = 0.9}, true};
   const ir::Module recorded = record(s, DType::f32);
   for (const int64_t max_batch : {131, 160, 180}) {  // a rest of 1, 2 and 4 vectors of 16
-    const Options options{.max_batch = max_batch};
-    ir::Module planned = recorded;
-    run_pipeline(planned, options);
-    REQUIRE(one_kernel_by_batch(planned.funcs[0]));
-    const auto executable = make_native(planned, "train_step", options);
+    const Narrow step(recorded, {.max_batch = max_batch});
     for (int64_t n = 60; n <= max_batch; n += n < 134 ? 1 : 5) {
       INFO("at most " << max_batch << ", n = " << n);
-      const Inputs in = inputs_of_step(recorded, n);
-      const Run want = interpret_as_recorded(recorded, in, n);
-      const Run got = run_compiled(*executable, planned.funcs[0], planned.globals, in, n);
-      REQUIRE(difference(got, want, 1e-4) == "");
+      REQUIRE(step.error(inputs_of_step(recorded, n), n, 1e-4) == "");
     }
   }
 }
@@ -188,18 +193,11 @@ TEST_CASE("products over a large batch are computed piece by piece") {
   const Setup s{"", {3, 7, 5, 1}, relu_of, optim::SGD{}, false};
   const ir::Module recorded = record(s, DType::f32);
   for (const std::string& cpu : processors()) {
-    const Options options{.max_batch = 700, .cpu = cpu};
-    ir::Module planned = recorded;
-    run_pipeline(planned, options);
-    REQUIRE(one_kernel_by_batch(planned.funcs[0]));
-    REQUIRE(!planned.funcs[0].body[0].attrs.flag("parallel"));
-    const auto executable = make_native(planned, "train_step", options);
+    const Narrow step(recorded, {.max_batch = 700, .cpu = cpu});
+    REQUIRE(!step.parallel());
     for (const int64_t n : {1, 17, 256, 319, 320, 321, 400, 640, 641, 699, 700}) {
       INFO("processor \"" << cpu << "\", n = " << n);
-      const Inputs in = inputs_of_step(recorded, n);
-      const Run want = interpret_as_recorded(recorded, in, n);
-      const Run got = run_compiled(*executable, planned.funcs[0], planned.globals, in, n);
-      REQUIRE(difference(got, want, 1e-4) == "");
+      REQUIRE(step.error(inputs_of_step(recorded, n), n, 1e-4) == "");
     }
   }
 }
@@ -228,16 +226,10 @@ func @f(%x: f32[n, 3], %d: f32[n, 7]) {
 }
 )");
   for (const std::string& cpu : processors()) {
-    const Options options{.max_batch = 40, .cpu = cpu};
-    ir::Module planned = module;
-    run_pipeline(planned, options);
-    REQUIRE(one_kernel_by_batch(planned.funcs[0]));
-    const auto executable = make_native(planned, "f", options);
+    const Narrow f(module, {.max_batch = 40, .cpu = cpu});
     for (const int64_t n : {2, 5, 16, 17, 40}) {
       INFO("processor \"" << cpu << "\", n = " << n);
-      const Inputs in = inputs_for(module, n, static_cast<uint64_t>(n));
-      REQUIRE(difference(run_compiled(*executable, planned.funcs[0], planned.globals, in, n),
-                         interpret_as_recorded(module, in, n), 1e-5) == "");
+      REQUIRE(f.error(inputs_for(module, n, static_cast<uint64_t>(n)), n, 1e-5) == "");
     }
   }
 }
@@ -259,18 +251,12 @@ func @f(%x: f32[n, 3], %k: i32[n], %b: bool[n, 2]) {
 }
 )");
   for (const std::string& cpu : processors()) {
-    const Options options{.max_batch = 40, .cpu = cpu};
-    ir::Module planned = module;
-    run_pipeline(planned, options);
-    REQUIRE(one_kernel_by_batch(planned.funcs[0]));
-    const auto executable = make_native(planned, "f", options);
+    const Narrow f(module, {.max_batch = 40, .cpu = cpu});
     for (int64_t n = 1; n <= 40; ++n) {
       INFO("processor \"" << cpu << "\", n = " << n);
       Inputs in = inputs_for(module, n, static_cast<uint64_t>(n));
       for (int64_t& v : in.args[2].i) v %= 2;
-      const Run want = interpret_as_recorded(module, in, n);
-      REQUIRE(difference(run_compiled(*executable, planned.funcs[0], planned.globals, in, n), want,
-                         1e-5) == "");
+      REQUIRE(f.error(in, n, 1e-5) == "");
     }
   }
 }
