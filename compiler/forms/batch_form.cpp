@@ -25,6 +25,10 @@ using ir::ValueId;
 
 bool batch_in_lanes(const Op& kernel) { return kernel.attrs.text("lanes") == "batch"; }
 
+bool makes_zero(const Op* op) {
+  return op && op->kind == OpKind::constant && op->attrs.real("value") == 0;
+}
+
 // ---- Elements --------------------------------------------------------------------------------
 
 namespace {

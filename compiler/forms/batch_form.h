@@ -78,6 +78,9 @@ BatchChunks batch_chunks(const ir::Func& func, const BatchForm& form, int64_t ma
 // Elements of the totals of one chunk, with room for a last vector that is not full.
 int64_t chunk_totals(const BatchForm& form);
 
+// Whether `op` is there and makes a constant that is 0 everywhere.
+bool makes_zero(const ir::Op* op);
+
 // Elements of a value, for one row if it follows the batch; numbered row-major without the axis n.
 int64_t elements(const ir::Type& type);
 

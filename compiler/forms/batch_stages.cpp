@@ -331,11 +331,6 @@ class Planner {
     return readers == 1 ? op : nullptr;
   }
 
-  bool zero(ValueId v) const {
-    const Op* op = def_of(v);
-    return op && op->kind == OpKind::constant && op->attrs.real("value") == 0;
-  }
-
   // Whether a value is sum(exp(x - max(x))) of not too many features.
   bool softmax_denominator(ValueId v) const {
     constexpr int64_t most = 4096;  // ** 8 vectors of a block is 2 ** 96
@@ -353,8 +348,8 @@ class Planner {
     if (features(term) != 1) return std::nullopt;
     LogSum out{&op, nullptr, {}, std::nullopt, std::nullopt};
     if (const Op* select = sole(term, OpKind::select)) {
-      out.holds = zero(select->operands[2]);
-      if (!out.holds && !zero(select->operands[1])) return std::nullopt;
+      out.holds = makes_zero(def_of(select->operands[2]));
+      if (!out.holds && !makes_zero(def_of(select->operands[1]))) return std::nullopt;
       out.condition = select->operands[0];
       term = select->operands[out.holds ? 1 : 2];
     }

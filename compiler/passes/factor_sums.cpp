@@ -38,10 +38,11 @@ class Factorizer {
  public:
   Factorizer(Module& module, Func& func) : b_(module, func), func_(func) {}
 
-  void run() {
+  // Whether a sum has been factored.
+  bool run() {
     for (Op& op : std::exchange(func_.body, {})) {
       b_.set_loc(op.loc);
-      if (op.kind == OpKind::constant && op.attrs.real("value") == 0) zeros_.insert(op.result);
+      if (makes_zero(&op)) zeros_.insert(op.result);
       const bool by_row = op.result.valid() && row(op.result);
       if (by_row) {
         if (auto product = split(op)) products_.insert_or_assign(op.result, *product);
@@ -53,6 +54,7 @@ class Factorizer {
       func_.body.push_back(std::move(op));
     }
     replace_uses(func_, replaced_);
+    return !replaced_.empty();
   }
 
  private:
@@ -171,7 +173,7 @@ void factor_sums(Module& module, const Options& options) {
     const BatchAnalysis before = analyze_batch(module.funcs[i]);
     if (!before.form) continue;
     Module candidate = module;
-    Factorizer(candidate, candidate.funcs[i]).run();
+    if (!Factorizer(candidate, candidate.funcs[i]).run()) continue;
     cse(candidate, options);
     dce(candidate, options);
     const BatchAnalysis after = analyze_batch(candidate.funcs[i]);

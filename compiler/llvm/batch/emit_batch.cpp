@@ -103,8 +103,7 @@ void BatchEmitter::emit_chunks() {
   place_totals(0);
   hoist_uniforms(0);
   const auto cut = [&](size_t field, int64_t round_up) {
-    Value* at = builder_.CreateConstGEP1_64(builder_.getInt8Ty(), chunk_, field);
-    Value* rows = builder_.CreateLoad(builder_.getInt64Ty(), at);
+    Value* rows = load_chunk_word(builder_, chunk_, field);
     return builder_.CreateUDiv(builder_.CreateAdd(rows, i64(round_up)), i64(size));
   };
   Value* end = cut(offsetof(sinter_chunk, row_end), size - 1);
@@ -289,19 +288,24 @@ void BatchEmitter::emit_rows(int pass) {
   const std::vector<Root> roots = roots_of(pass);
   const int64_t rows = int64_t{block_} * lanes_;
   Value* left =
-      loop(begin_row_, end_row_, rows, [&](Value* row) { block(roots, block_, row, nullptr); });
+      loop(begin_row_, end_row_, rows, [&](Value* row) { block(roots, block_, row, false); });
   // What is left, vector by vector under a mask.
   Value* end = builder_.CreateAdd(end_row_, i64(lanes_ - 1));
-  loop(left, end, lanes_, [&](Value* row) {
-    first_row_ = row;
-    block(roots, 1, row, lanes_below(elements_left(0, 1)));
-  });
+  loop(left, end, lanes_, [&](Value* row) { block(roots, 1, row, true); });
 }
 
-void BatchEmitter::block(const std::vector<Root>& roots, int vectors, Value* row, Value* mask) {
+// Vectors from the first one on that may be partly empty have a mask.
+void BatchEmitter::begin_block(Value* row, int vectors, int first_masked) {
   vectors_ = vectors;
   first_row_ = row;
-  masks_.assign(static_cast<size_t>(vectors), mask);
+  masks_.assign(static_cast<size_t>(vectors), nullptr);
+  for (int v = first_masked; v < vectors; ++v) {
+    masks_[static_cast<size_t>(v)] = lanes_below(elements_left(v, 1));
+  }
+}
+
+void BatchEmitter::block(const std::vector<Root>& roots, int vectors, Value* row, bool masked) {
+  begin_block(row, vectors, masked ? 0 : vectors);
   rows_.clear();
   repeated_.clear();
   for (const Root& root : roots) {
@@ -316,21 +320,30 @@ void BatchEmitter::block(const std::vector<Root>& roots, int vectors, Value* row
 // Adds what the block contributes to one element of a total.
 void BatchEmitter::accumulate(const Root& root) {
   const ir::Op& op = *root.op->op;
+  change_total(op, i64(root.element), [&](Value* total) {
+    if (op.kind == OpKind::contraction) {
+      for (const auto& [a, b] : contracted_elements(context_.func, op, root.element)) {
+        const Lanes right = lanes_of(op.operands[1], b);
+        total = add_term(total, term(op.operands[0], a), &right);
+      }
+    } else {
+      for (const int64_t j : folded_elements(context_.func, op, root.element)) {
+        total = add_term(total, term(op.operands[0], j), nullptr);
+      }
+    }
+    return total;
+  });
+}
+
+// Replaces an element of a total by what `change` makes of it; null is one that starts from
+// nothing.
+void BatchEmitter::change_total(const ir::Op& op, Value* number,
+                                const std::function<Value*(Value*)>& change) {
   const auto [pass, first] = totals_.at(op.result);
   llvm::Type* vector = vector_of(element_type(llvm_context(), type(op.result).dtype), lanes_);
-  Value* at = total_row(pass, i64(first + root.element));
-  Value* total = builder_.CreateLoad(vector, at);
-  if (op.kind == OpKind::contraction) {
-    for (const auto& [a, b] : contracted_elements(context_.func, op, root.element)) {
-      const Lanes right = lanes_of(op.operands[1], b);
-      total = add_term(total, term(op.operands[0], a), &right);
-    }
-  } else {
-    for (const int64_t j : folded_elements(context_.func, op, root.element)) {
-      total = add_term(total, term(op.operands[0], j), nullptr);
-    }
-  }
-  builder_.CreateStore(total, at);
+  Value* at = total_row(pass, builder_.CreateAdd(number, i64(first)));
+  Value* before = complete_at_once(op) ? nullptr : builder_.CreateLoad(vector, at);
+  builder_.CreateStore(change(before), at);
 }
 
 // What is added to a total: of where(c, x, 0), x in the lanes where c holds. Other rows add
@@ -343,10 +356,7 @@ BatchEmitter::Term BatchEmitter::term(ValueId v, int64_t j) {
     return {lanes_of(v, j), {}};
   }
   const ir::Op& op = *made->second->op;
-  const auto other = made_by_.find(op.operands[2]);
-  const bool zero = other != made_by_.end() && other->second->op->kind == OpKind::constant &&
-                    other->second->op->attrs.real("value") == 0;
-  if (!zero) return {lanes_of(v, j), {}};
+  if (!makes_zero(defs_[static_cast<size_t>(op.operands[2].index)])) return {lanes_of(v, j), {}};
   const auto operand = [&](size_t i) {
     return lanes_of(op.operands[i], operand_element(context_.func, op, i, j));
   };

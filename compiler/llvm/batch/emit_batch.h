@@ -62,13 +62,15 @@ class BatchEmitter {
   Value* chunk_at(Value* number);
   void clear_totals(int pass);
   bool complete_at_once(const ir::Op& total) const;
-  Value* total_so_far(const ir::Op& total, llvm::Type* vector, Value* at);
+  void change_total(const ir::Op& total, Value* number,
+                    const std::function<Value*(Value*)>& change);
   void choose_block();
   void emit_pass(int pass);
   void emit_rows(int pass);
   std::vector<Root> roots_of(int pass) const;
   void place_totals(int pass);
-  void block(const std::vector<Root>& roots, int vectors, Value* row, Value* mask);
+  void begin_block(Value* row, int vectors, int first_masked);
+  void block(const std::vector<Root>& roots, int vectors, Value* row, bool masked);
   struct Term {
     Lanes value;
     Lanes counts;  // lanes that are added; empty for all
@@ -90,7 +92,7 @@ class BatchEmitter {
   void keep(ir::ValueId v);
   Value* kept_at(const Kept& kept, Value* feature, int vector);
   void load_block(const std::vector<ir::ValueId>& arguments);
-  void load_whole_block(ir::ValueId v, bool in_registers);
+  void load_whole_block(ir::ValueId v, bool may_stay);
   void load_part_of_block(ir::ValueId v);
   Value* load_strided(Value* at, llvm::Type* vector, DType dtype, int64_t stride, Value* mask);
   int vectors_left_over() const;
@@ -116,17 +118,18 @@ class BatchEmitter {
   Value* add_term(Value* total, const Term& term, const Lanes* factor);
   void tile_totals(const BatchStage& stage, int features);
   void add_logs(const LogSum& sum);
-  void add_to_total(const ir::Op& op, Value* number, const std::vector<Term>& terms,
-                    const Lanes* factor);
   void total_products(Value* end);
   void total_tile(const ir::Op& op, Value* left, int lefts, Value* right, int rights,
                   Value* vectors);
   const Lanes& stage_element(ir::ValueId v, int64_t j);
   Value* uniform_base(ir::ValueId v);
   Value* uniform_at(ir::ValueId v, Value* number);
+  Value* uniform_factor(ir::ValueId factor, const FactorStrides& strides, Value* result,
+                        Value* depth);
   ir::ValueId plain(ir::ValueId v) const { return behind_plain_views(context_.func, defs_, v); }
-  void features_in_tiles(int64_t count, int size,
-                         const std::function<void(Value* first, int features)>& body);
+  void features_in_tiles(
+      int64_t count, int size, Carried& carried,
+      const std::function<void(Value* first, int features, Carried& carried)>& body);
 
   // Elements of row values (emit_batch_rows.cpp).
   const Lanes& row_element(ir::ValueId v, int64_t j);
@@ -218,9 +221,10 @@ class BatchEmitter {
   BatchStages stages_;                   // of the pass at hand
   int64_t piece_vectors_ = 0;            // of rows after which products over the batch are computed
   Value* piece_begin_ = nullptr;
-  bool products_start_ = true;  // their totals start from nothing
-  int64_t products_from_ = 0;   // the first of these totals
-  Value* feature_ = nullptr;    // first one of the tile
+  Value* vectors_before_ = nullptr;  // of the block, in its piece
+  bool products_start_ = true;       // their totals start from nothing
+  int64_t products_from_ = 0;        // the first of these totals
+  Value* feature_ = nullptr;         // first one of the tile
 
   // Known in the whole function, once computed.
   std::map<Element, Value*> scalars_;

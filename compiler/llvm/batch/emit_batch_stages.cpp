@@ -90,14 +90,9 @@ Value* BatchEmitter::rest_of_rows(Value* from) {
               [&](Value* row) { block_of_rows(row, vectors, 0); });
 }
 
-// Vectors from the first one on that may be partly empty have a mask.
 void BatchEmitter::block_of_rows(Value* row, int vectors, int first_masked) {
-  vectors_ = vectors;
-  first_row_ = row;
-  masks_.assign(static_cast<size_t>(vectors), nullptr);
-  for (int v = first_masked; v < vectors; ++v) {
-    masks_[static_cast<size_t>(v)] = lanes_below(elements_left(v, 1));
-  }
+  begin_block(row, vectors, first_masked);
+  vectors_before_ = builder_.CreateUDiv(builder_.CreateSub(row, piece_begin_), i64(lanes_));
   block_rows_.clear();
   load_block(stages_.arguments);
   for (const BatchStage& s : stages_.stages) stage(s);
@@ -125,21 +120,17 @@ void BatchEmitter::keep(ValueId v) {
 
 Value* BatchEmitter::kept_at(const Kept& kept, Value* feature, int vector) {
   Value* number = builder_.CreateMul(feature, i64(kept.of_piece ? piece_vectors_ : vectors_));
-  if (kept.of_piece) {
-    Value* before = builder_.CreateSub(first_row_, piece_begin_);
-    number = builder_.CreateAdd(number, builder_.CreateUDiv(before, i64(lanes_)));
-  }
+  if (kept.of_piece) number = builder_.CreateAdd(number, vectors_before_);
   return builder_.CreateGEP(kept.vector, kept.memory, builder_.CreateAdd(number, i64(vector)));
 }
 
 // All features in tiles of `size`, the last one smaller.
-void BatchEmitter::features_in_tiles(int64_t count, int size,
-                                     const std::function<void(Value*, int)>& body) {
+void BatchEmitter::features_in_tiles(int64_t count, int size, Carried& carried,
+                                     const std::function<void(Value*, int, Carried&)>& body) {
   const int64_t whole = count / size * size;
-  if (whole > 0) {
-    loop(i64(0), i64(whole), size, [&](Value* first) { body(first, size); });
-  }
-  if (whole < count) body(i64(whole), static_cast<int>(count - whole));
+  emit_loop(builder_, i64(0), i64(whole), i64(size), carried,
+            [&](Value* first, Carried& here) { body(first, size, here); });
+  if (whole < count) body(i64(whole), static_cast<int>(count - whole), carried);
 }
 
 // ---- Arguments ---------------------------------------------------------------------------------
@@ -168,14 +159,14 @@ void BatchEmitter::load_block(const std::vector<ValueId>& arguments) {
 }
 
 // Lanes under a mask hold nothing. In registers, if they may, what is one tile.
-void BatchEmitter::load_whole_block(ValueId v, bool in_registers) {
+void BatchEmitter::load_whole_block(ValueId v, bool may_stay) {
   const int64_t features = elements(type(v));
   const Kept& kept = kept_.at(v);
   const DType dtype = type(v).dtype;
   const bool power = (features & (features - 1)) == 0 && features <= lanes_;
   rows_.clear();
   if (power && load_interleaved(v, features)) {
-    const bool stays = in_registers && this->in_registers(v);
+    const bool stays = may_stay && in_registers(v);
     for (int64_t j = 0; j < features; ++j) {
       Lanes& lanes = rows_.at({v.index, j});
       for (int i = 0; i < vectors_ && !stays; ++i) {

@@ -25,10 +25,9 @@ void BatchEmitter::stage(const BatchStage& s) {
   Carried folded;
   for (const ir::Op* op : s.folds) start_fold(*op, folded);
   for (const RowDot& dot : s.dots) start_dot(dot, folded);
-  const int64_t whole = s.features / size * size;
-  emit_loop(builder_, i64(0), i64(whole), i64(size), folded,
-            [&](Value* first, Carried& carried) { tile(s, first, size, carried); });
-  if (whole < s.features) tile(s, i64(whole), static_cast<int>(s.features - whole), folded);
+  features_in_tiles(s.features, size, folded, [&](Value* first, int features, Carried& carried) {
+    tile(s, first, features, carried);
+  });
   if (one_tile_) block_rows_.insert(rows_.begin(), rows_.end());
   auto from = folded.cbegin();
   const auto hand_over = [&](ValueId v) {
@@ -131,6 +130,15 @@ Value* BatchEmitter::uniform_at(ValueId v, Value* number) {
   return builder_.CreateLoad(element, offset(uniform_base(v), type(v).dtype, number));
 }
 
+// The factor of a product by row that is the same for all rows, for one result and place of the
+// depth, in all lanes.
+Value* BatchEmitter::uniform_factor(ValueId factor, const FactorStrides& strides, Value* result,
+                                    Value* depth) {
+  Value* number = builder_.CreateAdd(builder_.CreateMul(result, i64(strides.by_result)),
+                                     builder_.CreateMul(depth, i64(strides.by_depth)));
+  return splat(uniform_at(factor, number));
+}
+
 // A product with parameters, for all features of the tile at once; a bias that is added to it is
 // where its sum starts.
 void BatchEmitter::tile_product(const ir::Op& op, int features) {
@@ -149,10 +157,7 @@ void BatchEmitter::tile_product(const ir::Op& op, int features) {
   }
   const auto add = [&](const Lanes& x, Value* k, Lanes& carried) {
     for (int f = 0; f < features; ++f) {
-      Value* feature = builder_.CreateAdd(feature_, i64(f));
-      Value* w = splat(
-          uniform_at(factor, builder_.CreateAdd(builder_.CreateMul(feature, i64(strides.by_result)),
-                                                builder_.CreateMul(k, i64(strides.by_depth)))));
+      Value* w = uniform_factor(factor, strides, builder_.CreateAdd(feature_, i64(f)), k);
       for (int i = 0; i < vectors_; ++i) {
         Value*& sum = carried[static_cast<size_t>(f * vectors_ + i)];
         Value* value = x[static_cast<size_t>(i)];
@@ -251,10 +256,7 @@ Carried::iterator BatchEmitter::tile_dot(const RowDot& dot, int features, Carrie
   const int64_t results = elements(type(dot.result));
   for (int64_t j = 0; j < results; ++j, at += vectors_) {
     for (int f = 0; f < features; ++f) {
-      Value* depth = builder_.CreateAdd(feature_, i64(f));
-      Value* w = splat(
-          uniform_at(factor, builder_.CreateAdd(builder_.CreateMul(depth, i64(strides.by_depth)),
-                                                i64(j * strides.by_result))));
+      Value* w = uniform_factor(factor, strides, i64(j), builder_.CreateAdd(feature_, i64(f)));
       const Lanes& x = stage_element(dot.op->operands[side], f);
       for (int i = 0; i < vectors_; ++i) at[i] = fma(w, x[static_cast<size_t>(i)], at[i]);
     }
@@ -271,19 +273,17 @@ bool BatchEmitter::complete_at_once(const ir::Op& op) const {
          (op.kind == OpKind::contraction || by_feature || elements(type(op.operands[0])) == 1);
 }
 
-// Null for one that starts from nothing.
-Value* BatchEmitter::total_so_far(const ir::Op& op, llvm::Type* vector, Value* at) {
-  return complete_at_once(op) ? nullptr : builder_.CreateLoad(vector, at);
-}
-
 // Feature by feature, so that what a condition masks does not wait for other features.
 void BatchEmitter::tile_totals(const BatchStage& s, int features) {
   for (const ir::Op* op : s.sums) {
     if (elements(type(op->result)) > 1) continue;
     const bool single = elements(type(op->operands[0])) == 1;
-    std::vector<Term> terms;
-    for (int f = 0; f < (single ? 1 : features); ++f) terms.push_back(term(op->operands[0], f));
-    add_to_total(*op, i64(0), terms, nullptr);
+    change_total(*op, i64(0), [&](Value* total) {
+      for (int f = 0; f < (single ? 1 : features); ++f) {
+        total = add_term(total, term(op->operands[0], f), nullptr);
+      }
+      return total;
+    });
   }
   for (const LogSum& sum : s.log_sums) add_logs(sum);
   std::vector<std::vector<Lanes>> others;  // of each dot, by feature
@@ -296,7 +296,8 @@ void BatchEmitter::tile_totals(const BatchStage& s, int features) {
     Value* feature = builder_.CreateAdd(feature_, i64(f));
     for (const ir::Op* op : s.sums) {
       if (elements(type(op->result)) > 1) {
-        add_to_total(*op, feature, {term(op->operands[0], f)}, nullptr);
+        const Term x = term(op->operands[0], f);
+        change_total(*op, feature, [&](Value* total) { return add_term(total, x, nullptr); });
       }
     }
     for (size_t d = 0; d < s.total_dots.size(); ++d) {
@@ -308,14 +309,14 @@ void BatchEmitter::tile_totals(const BatchStage& s, int features) {
         Value* number = side == 0
                             ? builder_.CreateAdd(builder_.CreateMul(feature, i64(few)), i64(q))
                             : builder_.CreateAdd(feature, i64(q * all));
-        add_to_total(*op, number, {x}, &others[d][static_cast<size_t>(q)]);
+        const Lanes& y = others[d][static_cast<size_t>(q)];
+        change_total(*op, number, [&](Value* total) { return add_term(total, x, &y); });
       }
     }
   }
 }
 
 void BatchEmitter::add_logs(const LogSum& sum) {
-  const auto [pass, first] = totals_.at(sum.op->result);
   const DType dtype = type(sum.op->result).dtype;
   llvm::Type* vector = vector_of(element_type(llvm_context(), dtype), lanes_);
   const Lanes x = lanes_of(sum.of, 0);
@@ -340,25 +341,14 @@ void BatchEmitter::add_logs(const LogSum& sum) {
     logs =
         builder_.CreateFSub(logs, add_term(llvm::Constant::getNullValue(vector), minus, nullptr));
   }
-  Value* at = total_row(pass, i64(first));
-  Value* total = total_so_far(*sum.op, vector, at);
-  builder_.CreateStore(total ? builder_.CreateFAdd(total, logs) : logs, at);
-}
-
-void BatchEmitter::add_to_total(const ir::Op& op, Value* number, const std::vector<Term>& terms,
-                                const Lanes* factor) {
-  const auto [pass, first] = totals_.at(op.result);
-  llvm::Type* vector = vector_of(element_type(llvm_context(), type(op.result).dtype), lanes_);
-  Value* at = total_row(pass, builder_.CreateAdd(number, i64(first)));
-  Value* total = total_so_far(op, vector, at);
-  for (const Term& t : terms) total = add_term(total, t, factor);
-  builder_.CreateStore(total, at);
+  change_total(*sum.op, i64(0),
+               [&](Value* total) { return total ? builder_.CreateFAdd(total, logs) : logs; });
 }
 
 // The products of all pairs of features, added up over the rows of a piece, which go up to `end`.
 void BatchEmitter::total_products(Value* end) {
   if (stages_.products.empty()) return;
-  first_row_ = piece_begin_;
+  vectors_before_ = i64(0);
   Value* vectors = builder_.CreateUDiv(builder_.CreateSub(end, piece_begin_), i64(lanes_));
   // Long tiles: the left factor stays in the nearest cache, the right one is fetched for each.
   const int longest = context_.target.registers >= 32 ? 8 : 4;
@@ -366,8 +356,9 @@ void BatchEmitter::total_products(Value* end) {
     const int64_t lefts = elements(type(op->operands[0])), rights = elements(type(op->operands[1]));
     const int left_size = tile_size(lefts, longest);
     const auto right_size = static_cast<int>(std::min<int64_t>(rights, 2));
-    features_in_tiles(lefts, left_size, [&](Value* left, int left_count) {
-      features_in_tiles(rights, right_size, [&](Value* right, int right_count) {
+    Carried none;
+    features_in_tiles(lefts, left_size, none, [&](Value* left, int left_count, Carried&) {
+      features_in_tiles(rights, right_size, none, [&](Value* right, int right_count, Carried&) {
         total_tile(*op, left, left_count, right, right_count, vectors);
       });
     });

@@ -51,6 +51,9 @@ std::string descriptor_symbol(const std::string& kernel_symbol);
 // That of sinter_kernel_body.
 llvm::FunctionType* kernel_type(llvm::LLVMContext& context);
 
+// A word of the sinter_chunk that a body is handed, at this offset.
+llvm::Value* load_chunk_word(llvm::IRBuilder<>& b, llvm::Value* chunk, size_t offset);
+
 class KernelEmitter {
  public:
   KernelEmitter(const FunctionContext& context, const ir::Op& kernel);

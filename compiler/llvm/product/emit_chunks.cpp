@@ -20,6 +20,10 @@ constexpr int64_t usual_threads = 2;
 
 }  // namespace
 
+Value* load_chunk_word(llvm::IRBuilder<>& b, Value* chunk, size_t offset) {
+  return b.CreateLoad(b.getInt64Ty(), b.CreateConstGEP1_64(b.getInt8Ty(), chunk, offset));
+}
+
 // Asked once all other choices are made. Only a movable kernel is handed a chunk.
 void KernelEmitter::choose_chunks() {
   if (!kernel_.attrs.flag("in_chunks") || !table_ || !goes_by_panels()) return;
@@ -47,10 +51,7 @@ void KernelEmitter::choose_chunks() {
   }
   if (plan.panel_chunks * plan.row_chunks < least_chunks) return;
   chunks_ = plan;
-  const auto word = [&](size_t offset) {
-    Value* at = entry_.CreateConstGEP1_64(entry_.getInt8Ty(), chunk_, offset);
-    return entry_.CreateLoad(entry_.getInt64Ty(), at);
-  };
+  const auto word = [&](size_t offset) { return load_chunk_word(entry_, chunk_, offset); };
   panel_range_ = {word(offsetof(sinter_chunk, panel_begin)),
                   word(offsetof(sinter_chunk, panel_end))};
   if (by_rows_ || plan.row_chunks > 1) {
