@@ -93,6 +93,7 @@ class StepEmitter {
     Value* scratch =
         b_.CreateGEP(b_.getInt8Ty(), field(pointer_, 4), b_.CreateMul(tid64, field(word_, 5)));
     tid_ = tid;
+    threads_ = threads;
     barrier_ = field(pointer_, 3);
     first_ = b_.CreateICmpEQ(tid, b_.getInt32(0));
     arguments_ = {buffers, arena, scratch, n, tid64, threads64};
@@ -132,7 +133,7 @@ class StepEmitter {
       }
     };
     if (!parallel) {
-      emit_if(b_, first_, run);
+      emit_if(b_, is_thread(op.attrs.integer("thread")), run);
       return;
     }
     run();
@@ -140,6 +141,13 @@ class StepEmitter {
       wait_for_all();
       emit_if(b_, first_, [&] { call_body(tail_symbol(func_, op)); });
     }
+  }
+
+  // Whether this is the thread of that number, which starts again from 0 where there are fewer.
+  Value* is_thread(int64_t number) {
+    if (number == 0) return first_;
+    return b_.CreateICmpEQ(tid_,
+                           b_.CreateURem(b_.getInt32(static_cast<uint32_t>(number)), threads_));
   }
 
   llvm::FunctionType* runtime_type(llvm::ArrayRef<llvm::Type*> arguments) {
@@ -165,7 +173,7 @@ class StepEmitter {
   IRBuilder<> b_;
   llvm::Type *const word_ = b_.getInt64Ty(), *const pointer_ = b_.getPtrTy(),
                     *const half_ = b_.getInt32Ty();
-  Value *tid_ = nullptr, *barrier_ = nullptr;
+  Value *tid_ = nullptr, *threads_ = nullptr, *barrier_ = nullptr;
   Value* first_ = nullptr;         // whether this is thread 0
   std::vector<Value*> arguments_;  // of bodies, but chunk and places
   Value* thread_ = nullptr;        // a sinter_thread

@@ -17,12 +17,20 @@ namespace {
 
 bool is_view(const Op& op) { return def(op).is(Trait::view); }
 
+bool is_long(const ir::ScalarNode& node) {
+  constexpr ir::Prim list[] = {ir::Prim::div,  ir::Prim::exp,  ir::Prim::log, ir::Prim::log1p,
+                               ir::Prim::sqrt, ir::Prim::tanh, ir::Prim::sin, ir::Prim::cos,
+                               ir::Prim::erf,  ir::Prim::pow};
+  return std::find(std::begin(list), std::end(list), node.prim) != std::end(list);
+}
+
 }  // namespace
 
 FreeOps::FreeOps(ir::Func& func) : func_(func) {
   find_free_ops();
   untangle_updates();
   give_results_memory();
+  share_long_scalars();
 }
 
 void FreeOps::find_free_ops() {
@@ -129,6 +137,33 @@ void FreeOps::give_results_memory() {
       }
     }
   }
+}
+
+// Scalars that take long and that several ops read lie in memory: each reader would wait for them
+// at its start, and whoever updates the entry values behind them would have to wait for all.
+void FreeOps::share_long_scalars() {
+  std::map<ValueId, int> readers;
+  for (const Op& op : func_.body) {
+    if (op.result.valid() && belong_to_readers(op.result)) continue;
+    const std::set<ValueId> operands(op.operands.begin(), op.operands.end());
+    for (ValueId v : operands) ++readers[v];
+  }
+  for (const auto& [v, count] : readers) {
+    if (count > 1 && belong_to_readers(v) && takes_long(v)) materialize_.insert(v);
+  }
+}
+
+// Whether a division, a root or a function stands on the way of free scalar ops to `v`.
+bool FreeOps::takes_long(ValueId v) const {
+  if (!belong_to_readers(v) || !func_.type(v).is_scalar()) return false;
+  const Op& op = *defs_[idx(v)];
+  if (!def(op).is(Trait::elementwise)) return false;
+  const auto operand_takes_long = [&](ValueId operand) { return takes_long(operand); };
+  std::vector<DType> dtypes;
+  for (ValueId operand : op.operands) dtypes.push_back(func_.type(operand).dtype);
+  const ir::ScalarProgram program = ir::scalar_program(op, dtypes, func_.type(v).dtype);
+  return std::any_of(program.nodes.begin(), program.nodes.end(), is_long) ||
+         std::any_of(op.operands.begin(), op.operands.end(), operand_takes_long);
 }
 
 // Everything that will have memory for sure, seen from a chain of views that starts at `v`.

@@ -10,9 +10,10 @@
 
 namespace sinter::compiler {
 
-// Free ops are sources (constant, iota, extent), views, and scalar arithmetic on entry values.
-// The constructor also adds copies to the function where a result, or an update, would otherwise
-// have no memory of its own.
+// Free ops are sources (constant, iota, extent), views, and scalar arithmetic on entry values; what
+// takes a core longer, as the powers of beta that correct Adam's moments, is computed once if
+// several ops read it. The constructor also adds copies to the function where a result, or an
+// update, would otherwise have no memory of its own.
 class FreeOps {
  public:
   explicit FreeOps(ir::Func& func);
@@ -32,6 +33,8 @@ class FreeOps {
   void read_directly(ValueId v, std::set<ValueId>& out) const;
   Op copy_of(ValueId& v);
   void give_results_memory();
+  void share_long_scalars();
+  bool takes_long(ValueId v) const;
   StoredSet stored_if(ValueId v) const;
   void need_behind_views(ValueId v);
   bool entry(ValueId v) const { return func_[v].def != ir::ValueDef::op; }

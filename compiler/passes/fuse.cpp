@@ -118,18 +118,27 @@ class Fuser {
       }
     }
     for (const auto& [source, bytes] : weights) {
+      if (is_shared_scalar(source)) continue;
       // Where neither end has grown, what was tried in vain still would be.
       if (sources_of(g).emplace(source, bytes).second) untried_.insert({-bytes, {source, g}});
     }
   }
 
-  // Updates of scalar state (step counts, powers of beta) share one kernel.
+  // What several kernels read stays apart, or all others would wait for the one that computes it,
+  // and what updates the state behind it for all of them.
+  bool is_shared_scalar(int g) const {
+    return groups_.readers_of(g).size() > 1 && groups_.predecessors(g).empty() && scalar_only(g);
+  }
+
+  // Updates of scalar state (step counts, powers of beta), and what several kernels read of it,
+  // share one kernel.
   void merge_scalar_groups() {
     int last = -1;
     for (int g = 0; g < groups_.size(); ++g) {
       if (!groups_.alive(g) || !scalar_only(g)) continue;
       std::string why;
-      if (last >= 0) groups_.merge(last, g, why);
+      // Whichever of the two has to run first.
+      if (last >= 0 && !groups_.merge(last, g, why) && groups_.merge(g, last, why)) continue;
       last = g;
     }
   }

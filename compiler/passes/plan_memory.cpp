@@ -38,6 +38,7 @@ int64_t aligned(int64_t bytes) { return (bytes + alignment - 1) / alignment * al
 
 struct Touch : TouchedValues {
   bool parallel = false;
+  int64_t thread = 0;  // that runs it, if it is not parallel
   int64_t parts = 1;
 };
 
@@ -50,6 +51,8 @@ class Planner {
     SINTER_CHECK(max_batch_ >= 1, "max_batch is {}", max_batch_);
     choose_threads();
     insert_barriers();
+    deal_serial_kernels();
+    find_lifetimes();
     allocate();
     func_.max_batch = max_batch_;
   }
@@ -110,7 +113,11 @@ class Planner {
 
   Touch touch(const Op& kernel) const {
     return {touched_values(func_, values_, kernel), kernel.attrs.flag("parallel"),
-            kernel.attrs.integer("parts")};
+            kernel.attrs.integer("thread"), kernel.attrs.integer("parts")};
+  }
+
+  static bool run_by_one_thread(const Touch& a, const Touch& b) {
+    return !a.parallel && !b.parallel && a.thread == b.thread;
   }
 
   // Whether the order of two kernels matters, and whether across threads: rows of the batch belong
@@ -131,7 +138,7 @@ class Planner {
     meet(first.writes, second.reads);
     meet(first.reads, second.writes);
     meet(first.writes, second.writes);
-    if (!first.parallel && !second.parallel) out = std::min(out, Conflict::within_thread);
+    if (run_by_one_thread(first, second)) out = std::min(out, Conflict::within_thread);
     return out;
   }
 
@@ -179,7 +186,6 @@ class Planner {
         return conflict(r, k.touch) == Conflict::across_threads;
       });
     };
-    int time = 0, since = 0;  // since: when the kernels in `running` began
     for (size_t count = 0; count < kernels.size(); ++count) {
       size_t next = kernels.size();
       for (size_t i = 0; i < kernels.size(); ++i) {
@@ -191,19 +197,10 @@ class Planner {
       }
       Kernel& k = kernels[next];
       placed[next] = true;
-      const bool alone =
-          !k.touch.parallel &&
-          std::none_of(running.begin(), running.end(), [](const Touch& r) { return r.parallel; });
-      const bool barrier = waits(k);
-      if (barrier) {
+      if (waits(k)) {
         body.push_back(Op{.kind = OpKind::barrier, .operands = {}});
         running.clear();
       }
-      if (barrier || alone) ++time;
-      if (running.empty()) since = time;
-      // Its threads may start right after the barrier, beside all that one thread still runs.
-      if (k.touch.parallel) record(k.touch, since);
-      record(k.touch, time);
       running.push_back(k.touch);
       for (ValueId v : k.op->outputs) hidden.erase(v);
       body.push_back(std::move(*k.op));
@@ -212,6 +209,74 @@ class Planner {
     func_.body = std::move(body);
     // The ops have moved, so their addresses have changed.
     values_ = StoredValues(func_);
+  }
+
+  // Kernels between two barriers that one thread has to run and that do not wait for each other go
+  // to different threads in turns, the longest first.
+  void deal_serial_kernels() {
+    std::vector<Op*> serial;
+    bool parallel = false;
+    const auto deal = [&] {
+      if (parallel) deal_among_threads(serial);
+      serial.clear();
+    };
+    for (const Op& op : func_.body)
+      parallel |= op.kind == OpKind::kernel && op.attrs.flag("parallel");
+    for (Op& op : func_.body) {
+      if (op.kind == OpKind::barrier) deal();
+      if (op.kind == OpKind::kernel && !op.attrs.flag("parallel")) serial.push_back(&op);
+    }
+    deal();
+  }
+
+  void deal_among_threads(const std::vector<Op*>& serial) {
+    struct Chain {  // of kernels that have to follow each other
+      std::vector<Op*> kernels;
+      std::vector<Touch> touches;
+      double us = 0;
+    };
+    std::vector<Chain> chains;
+    for (Op* op : serial) {
+      Chain own{{op}, {touch(*op)}, kernel_cost(module_, func_, values_, *op, max_batch_).us};
+      const auto meets_own = [&](const Touch& t) {
+        return conflict(t, own.touches.front()) != Conflict::none;
+      };
+      std::erase_if(chains, [&](Chain& chain) {
+        if (std::none_of(chain.touches.begin(), chain.touches.end(), meets_own)) return false;
+        own.kernels.insert(own.kernels.end(), chain.kernels.begin(), chain.kernels.end());
+        own.touches.insert(own.touches.end(), chain.touches.begin(), chain.touches.end());
+        own.us += chain.us;
+        return true;
+      });
+      chains.push_back(std::move(own));
+    }
+    std::stable_sort(chains.begin(), chains.end(),
+                     [](const Chain& a, const Chain& b) { return a.us > b.us; });
+    // The first thread has started the others and will wait for them: it gets the shorter ones.
+    for (size_t i = 0; chains.size() > 1 && i < chains.size(); ++i) {
+      for (Op* op : chains[i].kernels) op->attrs.set("thread", static_cast<int64_t>(i + 1));
+    }
+  }
+
+  // Gives kernels their times. Those of one thread follow each other by themselves; what else
+  // stands between two barriers may run at any time between them.
+  void find_lifetimes() {
+    int time = 0, since = 0;  // since: when the kernels in `running` began
+    std::vector<Touch> running;
+    for (const Op& op : func_.body) {
+      if (op.kind == OpKind::barrier) {
+        running.clear();
+      } else if (op.kind == OpKind::kernel) {
+        const Touch own = touch(op);
+        const bool follows = std::all_of(running.begin(), running.end(),
+                                         [&](const Touch& r) { return run_by_one_thread(r, own); });
+        if (follows) ++time;
+        if (running.empty()) since = time;
+        if (!follows || own.parallel) record(own, since);
+        record(own, time);
+        running.push_back(own);
+      }
+    }
   }
 
   void record(const Touch& t, int time) {

@@ -51,6 +51,7 @@ const OpDef op_kernel = {
     .attrs = {{"name", AttrKind::text},
               {"lanes", AttrKind::text, std::string("features")},
               {"parallel", AttrKind::flag, false},
+              {"thread", AttrKind::integer, int64_t{0}},
               {"by_rows", AttrKind::flag, false},
               {"in_chunks", AttrKind::flag, false},
               {"parts", AttrKind::integer, int64_t{1}},

@@ -232,7 +232,8 @@ void run_watched(const CompiledKernel& kernel, const Buffers& buffers, unsigned 
 struct Touches {
   std::set<ValueId> reads, writes;  // values in memory; an assigned global is written
   bool parallel = false;
-  int region = 0;  // barriers before it
+  int64_t thread = 0;  // that runs it if it is not parallel
+  int region = 0;      // barriers before it
   int64_t parts = 1;
 };
 
@@ -251,7 +252,12 @@ std::vector<Touches> touches(const Func& func) {
   for (const Op& kernel : func.body) {
     if (kernel.kind == OpKind::barrier) ++region;
     if (kernel.kind != OpKind::kernel) continue;
-    Touches t{{}, {}, kernel.attrs.flag("parallel"), region, kernel.attrs.integer("parts")};
+    Touches t{{},
+              {},
+              kernel.attrs.flag("parallel"),
+              kernel.attrs.integer("thread"),
+              region,
+              kernel.attrs.integer("parts")};
     std::set<ValueId> own;
     for (const Op& op : kernel.body) {
       for (ValueId v : op.operands) {
@@ -398,8 +404,9 @@ void check_no_races(const Func& func) {
   for (size_t j = 0; j < all.size(); ++j) {
     for (size_t i = 0; i < j; ++i) {
       const Touches &a = all[i], &b = all[j];
-      // One thread runs the serial kernels in order; a barrier is passed by all together.
-      if (a.region != b.region || !(a.parallel || b.parallel)) continue;
+      // A thread runs its serial kernels in order; a barrier is passed by all together.
+      const bool in_order = !a.parallel && !b.parallel && a.thread == b.thread;
+      if (a.region != b.region || in_order) continue;
       INFO("kernels " << i << " and " << j);
       // Rows of the batch belong to the thread that has their part (row_parts_test.cpp).
       const auto meet = [&](std::set<ValueId> p, std::set<ValueId> q) {

@@ -88,7 +88,8 @@ void KernelEmitter::flatten() {
 // asks for these lines some panels ahead, up to the end of what is this thread's.
 void KernelEmitter::fetch_columns(Value* column, Value* end) {
   constexpr int64_t panels_ahead = 4;
-  if (form_.rank() != 1 || form_.root || !kernel_.attrs.flag("parallel")) return;
+  if (form_.rank() != 1 || form_.root) return;
+  if (!kernel_.attrs.flag("parallel") && kernel_.attrs.integer("thread") == 0) return;
   const int64_t width = panel_columns();
   Value* ahead = builder_.CreateAdd(column, i64(panels_ahead * width));
   ahead = builder_.CreateSelect(builder_.CreateICmpSLT(ahead, end), ahead, column);
