@@ -23,7 +23,7 @@ constexpr int64_t block_bytes = 1024;
 
 // Asked once packing has chosen its side.
 bool KernelEmitter::has_few_rows() const {
-  if (packed_side_ < 0 || form_.rank() != 2 || parts_ > 1 || form_.col_reduces) return false;
+  if (packed_side_ < 0 || form_.rank() != 2 || parts_ > 1) return false;
   const Access &weight = factors_[packed_side_], &rows = factors_[1 - packed_side_];
   const auto depth_axis = form_.rank();
   if (!unit_stride(weight, depth_axis) || !unit_stride(rows, depth_axis)) return false;
