@@ -2,7 +2,7 @@
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-install(TARGETS sinter sinter_runtime sinter_ir sinter_compiler sinter_llvm sinter_frontend
+install(TARGETS sinter sinter_runtime sinter_ir sinter_compiler sinter_llvm sinter_parts sinter_frontend
         EXPORT sinter_targets)
 foreach(folder runtime ir compiler frontend)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/include/ TYPE INCLUDE OPTIONAL)

@@ -183,13 +183,14 @@ class StepEmitter {
 }  // namespace
 
 EmittedFunction emit_function(llvm::LLVMContext& context, const ir::Module& module,
-                              const ir::Func& func, const Target& target, const Share& share) {
+                              const ir::Func& func, const Target& target, const Share& share,
+                              std::span<const ReadyPart> ready) {
   SINTER_CHECK(func.planned(), "@{} has no memory plan", func.name);
   auto out = std::make_unique<llvm::Module>(func.name, context);
   out->setDataLayout(target.machine->createDataLayout());
   out->setTargetTriple(target.machine->getTargetTriple().str());
 
-  ProductParts parts(*out, target);
+  ProductParts parts(*out, target, ready);
   FunctionContext shared{module, func, target, *out, parts, StoredValues(func), {}};
   std::vector<const ir::Op*> kernels;
   for (const ir::Op& op : func.body) {
@@ -209,13 +210,7 @@ EmittedFunction emit_function(llvm::LLVMContext& context, const ir::Module& modu
   emitted.scratch_bytes = set.scratch_bytes();
   emitted.common.push_back({StepEmitter(*out, func, target, set).emit(), Share::any});
 
-  // Without these LLVM cuts 512-bit vectors in half.
-  const std::string width = std::to_string(target.vector_bytes * 8);
-  for (llvm::Function& f : *out) {
-    if (f.isDeclaration()) continue;
-    f.addFnAttr("min-legal-vector-width", width);
-    f.addFnAttr("prefer-vector-width", width);
-  }
+  use_whole_vectors(*out, target);
   emitted.module = std::move(out);
   return emitted;
 }

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include <llvm/IR/Module.h>
 
 #include "compiler/llvm/kernel_set.h"
+#include "compiler/llvm/product/ready_parts.h"
 #include "compiler/llvm/target.h"
 #include "ir/graph.h"
 
@@ -26,8 +28,10 @@ struct EmittedFunction {
 };
 
 // Emits the kernels of `func`, equal ones once, and the function that runs them in order:
-// `int32_t NAME(const sinter_call*, int32_t tid, int32_t threads)`.
+// `int32_t NAME(const sinter_call*, int32_t tid, int32_t threads)`. Of parts that are ready it has
+// declarations.
 EmittedFunction emit_function(llvm::LLVMContext& context, const ir::Module& module,
-                              const ir::Func& func, const Target& target, const Share& share);
+                              const ir::Func& func, const Target& target, const Share& share,
+                              std::span<const ReadyPart> ready);
 
 }  // namespace sinter::compiler

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <utility>
 
 #include <llvm/IR/Instructions.h>
@@ -37,6 +38,7 @@ llvm::SmallVector<char, 0> generate(const Target& target, llvm::Module& module,
 // is its own.
 struct Part {
   Share share;
+  Parts parts;
   CodePart out;
   std::exception_ptr failure;
 };
@@ -79,14 +81,18 @@ void compile_part(Part& part, const ir::Module& module, const ir::Func& func,
                   const Options& options) try {
   const Target target = make_target(options.cpu, options.triple);
   llvm::LLVMContext context;
+  std::vector<ReadyPart> ready;
+  if (part.parts == Parts::ready) ready = ready_parts_for(target);
   const auto emit = [&] {
-    EmittedFunction out = emit_function(context, module, func, target, part.share);
+    EmittedFunction out = emit_function(context, module, func, target, part.share, ready);
     keep_share(out, part.share);
     return out;
   };
   const EmittedFunction emitted = emit();
   llvm::Module* const code = emitted.module.get();
   part.out.scratch_bytes = emitted.scratch_bytes;
+  std::copy_if(ready.begin(), ready.end(), std::back_inserter(part.out.ready),
+               [&](const ReadyPart& r) { return code->getFunction(r.name) != nullptr; });
   if (options.verify) {
     std::string message;
     llvm::raw_string_ostream stream(message);
@@ -109,13 +115,16 @@ void compile_part(Part& part, const ir::Module& module, const ir::Func& func,
 }  // namespace
 
 std::vector<CodePart> generate_code(const ir::Module& module, const ir::Func& func,
-                                    const Options& options) {
+                                    const Options& options, Parts kind) {
   const auto kernels = std::count_if(func.body.begin(), func.body.end(), [](const ir::Op& op) {
     return op.kind == ir::OpKind::kernel;
   });
   const int compilers = kernels > 1 ? std::min(ThreadTeam::available_cores(), 2) : 1;
   std::vector<Part> parts(static_cast<size_t>(compilers));
-  for (int i = 0; i < compilers; ++i) parts[static_cast<size_t>(i)].share = {i, compilers};
+  for (int i = 0; i < compilers; ++i) {
+    parts[static_cast<size_t>(i)].share = {i, compilers};
+    parts[static_cast<size_t>(i)].parts = kind;
+  }
   sinter::detail::on_threads(compilers, [&](int i) {
     compile_part(parts[static_cast<size_t>(i)], module, func, options);
   });
@@ -133,7 +142,7 @@ CodeText code_text(const ir::Module& module, const std::string& name, const Opti
   Options with_text = options;
   with_text.keep_code_text = true;
   CodeText out;
-  for (const CodePart& part : generate_code(module, *func, with_text)) {
+  for (const CodePart& part : generate_code(module, *func, with_text, Parts::emitted)) {
     out.llvm_ir += part.llvm_ir;
     out.assembly += part.assembly;
   }

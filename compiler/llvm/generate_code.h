@@ -8,6 +8,7 @@
 
 #include <llvm/ADT/SmallVector.h>
 
+#include "compiler/llvm/product/ready_parts.h"
 #include "compiler/options.h"
 #include "ir/graph.h"
 
@@ -17,11 +18,15 @@ namespace sinter::compiler {
 struct CodePart {
   int64_t scratch_bytes = 0;          // that its kernels need for each thread
   llvm::SmallVector<char, 0> object;  // empty if options.triple is given: it could not run
+  std::vector<ReadyPart> ready;       // that it calls and lacks
   std::string llvm_ir, assembly;      // empty unless options.keep_code_text
 };
 
+// Whether the code is whole, or may lack parts that are ready (product/ready_parts.h).
+enum class Parts { emitted, ready };
+
 // Throws Error where LLVM does not know what options ask for.
 std::vector<CodePart> generate_code(const ir::Module& module, const ir::Func& func,
-                                    const Options& options);
+                                    const Options& options, Parts parts);
 
 }  // namespace sinter::compiler

@@ -190,7 +190,10 @@ class NativeExecutable final : public Executable {
   };
 
   void link(const ir::Func& func, const Options& options) {
-    std::vector<CodePart> parts = generate_code(module_, func, options);
+    // Text that is kept is of all code, and code for a named processor is of its features alone.
+    const bool whole = options.keep_code_text || !options.cpu.empty();
+    std::vector<CodePart> parts =
+        generate_code(module_, func, options, whole ? Parts::emitted : Parts::ready);
     jit_ = check(llvm::orc::LLJITBuilder().create(), "starting the JIT");
     show_symbols(*jit_, options.perf_map);
     llvm::orc::JITDylib& library = jit_->getMainJITDylib();
@@ -201,6 +204,9 @@ class NativeExecutable final : public Executable {
     };
     add("sinter_barrier_wait", &sinter_barrier_wait);
     add("sinter_run_kernel", &sinter_run_kernel);
+    for (const CodePart& part : parts) {
+      for (const ReadyPart& ready : part.ready) add(ready.name, ready.code);
+    }
     check(library.define(llvm::orc::absoluteSymbols(std::move(symbols))), "defining symbols");
     // libm, for f64 transcendentals.
     library.addGenerator(check(llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(

@@ -108,4 +108,13 @@ Target make_target(const std::string& cpu, const std::string& wanted_triple) {
   return target;
 }
 
+void use_whole_vectors(llvm::Module& module, const Target& target) {
+  const std::string width = std::to_string(target.vector_bytes * 8);
+  for (llvm::Function& f : module) {
+    if (f.isDeclaration()) continue;
+    f.addFnAttr("min-legal-vector-width", width);
+    f.addFnAttr("prefer-vector-width", width);
+  }
+}
+
 }  // namespace sinter::compiler

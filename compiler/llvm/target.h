@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include <llvm/IR/Module.h>
 #include <llvm/Target/TargetMachine.h>
 
 #include "compiler/llvm/math/vector_math.h"
@@ -30,5 +31,9 @@ struct Target {
 // its processor with the features that it reports; else for a plain one. Throws Error where LLVM
 // knows no such processor, or has no code generator.
 Target make_target(const std::string& cpu, const std::string& triple);
+
+// Tells LLVM, which would cut 512-bit vectors in half, that all functions of a module take whole
+// ones.
+void use_whole_vectors(llvm::Module& module, const Target& target);
 
 }  // namespace sinter::compiler

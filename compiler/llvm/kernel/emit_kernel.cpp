@@ -140,7 +140,10 @@ void KernelEmitter::choose_tile() {
   one_panel_ = tile_vectors_ == row_vectors;
 
   const int per_row = product && dot_ ? tile_vectors_ * lanes_ : tile_vectors_;
-  tile_rows_ = form_.rank() < 2 ? 1 : std::max(1, (product ? budget : 4) / per_row);
+  tile_rows_ = 1;
+  if (form_.rank() > 1) {
+    tile_rows_ = product ? full_tile_rows(context_.target, per_row) : std::max(1, 4 / per_row);
+  }
   // Without a long sum there is no latency to hide, and every row of a tile costs compile time.
   if (!product || (depth_ >= 0 && depth_ <= 4)) tile_rows_ = std::min(tile_rows_, 2);
   if (form_.rank() > 1) {

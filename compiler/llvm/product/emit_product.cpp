@@ -100,12 +100,13 @@ void KernelEmitter::product_blocks(Value* begin, Value* end, Carried& carried,
   if (!sums_at_) scratch_bytes_ = std::max(scratch_bytes_, panel + sums);
 
   // The number of rows, and the tile for it: of the sizes that may be needed the largest that fits.
-  std::vector<int> sizes;
+  std::vector<int> sizes = tile_sizes(tile_rows_);
   const ir::Dim& all = form_.domain[0];
-  for (int size = 1; size < tile_rows_; size *= 2) {
-    if (all.batch || (all.scale % tile_rows_ & size) != 0) sizes.push_back(size);
-  }
-  if (all.batch || all.scale >= tile_rows_) sizes.push_back(tile_rows_);
+  std::erase_if(sizes, [&](int size) {
+    const int64_t rows =
+        size == tile_rows_ ? all.scale / tile_rows_ : all.scale % tile_rows_ & size;
+    return !all.batch && rows == 0;
+  });
   emit_while(builder_, begin, end, carried, [&](Value* row, Carried& inside) {
     Value* left = builder_.CreateSub(end, row);
     llvm::Function* least = context_.parts.get(product_tile(sizes.front()));

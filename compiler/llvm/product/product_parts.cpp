@@ -12,13 +12,12 @@
 #include "compiler/llvm/emit_loop.h"
 #include "compiler/llvm/emit_scalar.h"
 #include "compiler/llvm/math/vector_math.h"
+#include "compiler/llvm/product/ready_parts.h"
 
 namespace sinter::compiler {
 
 using llvm::BasicBlock;
 using llvm::Value;
-
-namespace {
 
 using Values = std::vector<Value*>;
 
@@ -70,6 +69,8 @@ class PartEmitter {
   llvm::FixedVectorType* vector;
   llvm::Align whole_vector;
 };
+
+namespace {
 
 // Lines at equal distances, by a pointer to every third: a processor adds a register to an address,
 // or twice that register.
@@ -370,6 +371,36 @@ std::pair<llvm::Type*, llvm::Type*> argument_types(llvm::LLVMContext& context) {
 
 }  // namespace
 
+int full_tile_rows(const Target& target, int vectors) {
+  constexpr int most_rows = 12;
+  return std::clamp(target.accumulators() / vectors, 1, most_rows);
+}
+
+std::vector<int> tile_sizes(int full_rows) {
+  std::vector<int> out;
+  for (int size = 1; size < full_rows; size *= 2) out.push_back(size);
+  out.push_back(full_rows);
+  return out;
+}
+
+// The part of this name: `emit` writes it, unless it is ready.
+llvm::Function* ProductParts::part(const std::string& name, llvm::ArrayRef<llvm::Type*> arguments,
+                                   DType dtype, int lanes,
+                                   const std::function<void(PartEmitter&)>& emit) {
+  const bool ready = std::any_of(ready_.begin(), ready_.end(),
+                                 [&](const ReadyPart& part) { return part.name == name; });
+  if (ready) {
+    auto* type =
+        llvm::FunctionType::get(llvm::Type::getVoidTy(out_.getContext()), arguments, false);
+    auto* function = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, name, out_);
+    function->addFnAttr(llvm::Attribute::NoUnwind);
+    return function;
+  }
+  PartEmitter e(out_, name, arguments, dtype, lanes);
+  emit(e);
+  return e.function;
+}
+
 llvm::Function* ProductParts::get(const ProductTile& tile) {
   llvm::Function*& function = tiles_[tile];
   if (function) return function;
@@ -385,21 +416,20 @@ llvm::Function* ProductParts::get(const ProductTile& tile) {
   const auto [pointer, word] = argument_types(out_.getContext());
   std::vector<llvm::Type*> arguments{pointer, word, word, pointer, word, pointer};
   if (tile.fetches > 0) arguments.insert(arguments.end(), {pointer, word});
-  PartEmitter e(out_, name, arguments, tile.dtype, tile.lanes);
-  emit_tile(e, tile, target_);
-  return function = e.function;
+  function = part(name, arguments, tile.dtype, tile.lanes,
+                  [&](PartEmitter& e) { emit_tile(e, tile, target_); });
+  return function;
 }
 
 llvm::Function* ProductParts::get(const DotTile& tile) {
   llvm::Function*& function = dots_[tile];
   if (function) return function;
   const auto [pointer, word] = argument_types(out_.getContext());
-  PartEmitter e(out_,
-                fmt::format("dots_{}x{}x{}_{}_ahead{}", tile.rows, tile.columns, tile.lanes,
-                            dtype_name(tile.dtype), tile.fetches),
-                {pointer, word, pointer, word, word, pointer, pointer}, tile.dtype, tile.lanes);
-  emit_dots(e, tile, target_.fma);
-  return function = e.function;
+  function = part(fmt::format("dots_{}x{}x{}_{}_ahead{}", tile.rows, tile.columns, tile.lanes,
+                              dtype_name(tile.dtype), tile.fetches),
+                  {pointer, word, pointer, word, word, pointer, pointer}, tile.dtype, tile.lanes,
+                  [&](PartEmitter& e) { emit_dots(e, tile, target_.fma); });
+  return function;
 }
 
 llvm::Function* ProductParts::get(const PanelPacker& packer) {
@@ -411,13 +441,15 @@ llvm::Function* ProductParts::get(const PanelPacker& packer) {
   if (packer.columns != PanelPacker::any_count) name += fmt::format("_of_{}", packer.columns);
   if (packer.fetches_next) name += "_ahead";
   const auto [pointer, word] = argument_types(out_.getContext());
-  PartEmitter e(out_, name, {pointer, word, word, word, pointer, word}, packer.dtype, packer.lanes);
-  if (packer.across) {
-    emit_pack_across(e, packer, target_.vector_bytes >= 32);
-  } else {
-    emit_pack_along(e, packer);
-  }
-  return function = e.function;
+  function = part(name, {pointer, word, word, word, pointer, word}, packer.dtype, packer.lanes,
+                  [&](PartEmitter& e) {
+                    if (packer.across) {
+                      emit_pack_across(e, packer, target_.vector_bytes >= 32);
+                    } else {
+                      emit_pack_along(e, packer);
+                    }
+                  });
+  return function;
 }
 
 }  // namespace sinter::compiler

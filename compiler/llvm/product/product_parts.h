@@ -10,7 +10,11 @@
 #pragma once
 
 #include <compare>
+#include <functional>
 #include <map>
+#include <span>
+#include <string>
+#include <vector>
 
 #include <llvm/IR/Module.h>
 
@@ -57,10 +61,20 @@ struct DotTile {
   auto operator<=>(const DotTile&) const = default;
 };
 
-// Those of one LLVM module.
+// Rows of a full tile of so many vectors, as many as registers hold sums: with one vector more of
+// them load no less for each product, and take as long to compile.
+int full_tile_rows(const Target& target, int vectors);
+// Of the tiles that together take any number of rows: powers of two, and a full one.
+std::vector<int> tile_sizes(int full_rows);
+
+struct ReadyPart;
+class PartEmitter;
+
+// Those of one LLVM module. Parts that are ready are only declared in it.
 class ProductParts {
  public:
-  ProductParts(llvm::Module& out, const Target& target) : out_(out), target_(target) {}
+  ProductParts(llvm::Module& out, const Target& target, std::span<const ReadyPart> ready)
+      : out_(out), target_(target), ready_(ready) {}
 
   // void tile(ptr a, i64 row_stride, i64 depth_stride, ptr panel, i64 depth, ptr sums[, ptr ahead,
   //           i64 ahead_stride])
@@ -76,8 +90,12 @@ class ProductParts {
   llvm::Function* get(const PanelPacker& packer);
 
  private:
+  llvm::Function* part(const std::string& name, llvm::ArrayRef<llvm::Type*> arguments, DType dtype,
+                       int lanes, const std::function<void(PartEmitter&)>& emit);
+
   llvm::Module& out_;
   const Target& target_;
+  const std::span<const ReadyPart> ready_;
   std::map<ProductTile, llvm::Function*> tiles_;
   std::map<DotTile, llvm::Function*> dots_;
   std::map<PanelPacker, llvm::Function*> packers_;
