@@ -10,7 +10,7 @@
 #include "bench/curves.h"
 #include "bench/denormals.h"
 #include "bench/first_step.h"
-#include "bench/limits.h"
+#include "bench/machine/limits.h"
 #include "bench/report.h"
 #include "bench/sweep.h"
 #include "bench/workloads.h"

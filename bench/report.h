@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/limits.h"
+#include "bench/machine/limits.h"
 #include "bench/workloads.h"
 
 namespace sinter::bench {

@@ -9,7 +9,7 @@
 
 #include <sinter/sinter.h>
 
-#include "bench/floor.h"
+#include "bench/machine/floor.h"
 #include "bench/timing.h"
 
 namespace sinter::bench {

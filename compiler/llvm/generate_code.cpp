@@ -33,14 +33,13 @@ llvm::SmallVector<char, 0> generate(const Target& target, llvm::Module& module,
   return out;
 }
 
-// A share of the function's code. Shares have nothing in common, so that each can be compiled by a
-// thread of its own: every thread emits the whole function, which takes little time, and keeps what
-// is its own.
-struct Part {
+// One thread compiles one share of the function. Shares have nothing in common: every thread emits
+// the whole function, which takes little time, and keeps what is its own.
+struct Job {
   Share share;
-  Parts parts;
-  CodePart out;
-  std::exception_ptr failure;
+  ReadyCode ready;
+  CodePart out = {};
+  std::exception_ptr failure = {};
 };
 
 // What a function takes to compile, roughly: LLVM looks for long how a shuffle is best done.
@@ -77,21 +76,21 @@ void keep_share(const EmittedFunction& emitted, const Share& share) {
   }
 }
 
-void compile_part(Part& part, const ir::Module& module, const ir::Func& func,
-                  const Options& options) try {
+void compile_share(Job& job, const ir::Module& module, const ir::Func& func,
+                   const Options& options) try {
   const Target target = make_target(options.cpu, options.triple);
   llvm::LLVMContext context;
   std::vector<ReadyPart> ready;
-  if (part.parts == Parts::ready) ready = ready_parts_for(target);
+  if (job.ready == ReadyCode::linked) ready = ready_parts_for(target);
   const auto emit = [&] {
-    EmittedFunction out = emit_function(context, module, func, target, part.share, ready);
-    keep_share(out, part.share);
+    EmittedFunction out = emit_function(context, module, func, target, job.share, ready);
+    keep_share(out, job.share);
     return out;
   };
   const EmittedFunction emitted = emit();
   llvm::Module* const code = emitted.module.get();
-  part.out.scratch_bytes = emitted.scratch_bytes;
-  std::copy_if(ready.begin(), ready.end(), std::back_inserter(part.out.ready),
+  job.out.scratch_bytes = emitted.scratch_bytes;
+  std::copy_if(ready.begin(), ready.end(), std::back_inserter(job.out.ready),
                [&](const ReadyPart& r) { return code->getFunction(r.name) != nullptr; });
   if (options.verify) {
     std::string message;
@@ -100,38 +99,35 @@ void compile_part(Part& part, const ir::Module& module, const ir::Func& func,
                  stream.str());
   }
   if (options.keep_code_text) {
-    llvm::raw_string_ostream stream(part.out.llvm_ir);
+    llvm::raw_string_ostream stream(job.out.llvm_ir);
     code->print(stream, nullptr);
     const auto text = generate(target, *emit().module, llvm::CodeGenFileType::AssemblyFile);
-    part.out.assembly.assign(text.begin(), text.end());
+    job.out.assembly.assign(text.begin(), text.end());
   }
   if (options.triple.empty()) {
-    part.out.object = generate(target, *code, llvm::CodeGenFileType::ObjectFile);
+    job.out.object = generate(target, *code, llvm::CodeGenFileType::ObjectFile);
   }
 } catch (...) {
-  part.failure = std::current_exception();
+  job.failure = std::current_exception();
 }
 
 }  // namespace
 
 std::vector<CodePart> generate_code(const ir::Module& module, const ir::Func& func,
-                                    const Options& options, Parts kind) {
+                                    const Options& options, ReadyCode ready) {
   const auto kernels = std::count_if(func.body.begin(), func.body.end(), [](const ir::Op& op) {
     return op.kind == ir::OpKind::kernel;
   });
   const int compilers = kernels > 1 ? std::min(ThreadTeam::available_cores(), 2) : 1;
-  std::vector<Part> parts(static_cast<size_t>(compilers));
-  for (int i = 0; i < compilers; ++i) {
-    parts[static_cast<size_t>(i)].share = {i, compilers};
-    parts[static_cast<size_t>(i)].parts = kind;
-  }
+  std::vector<Job> jobs;
+  for (int i = 0; i < compilers; ++i) jobs.push_back({.share = {i, compilers}, .ready = ready});
   sinter::detail::on_threads(compilers, [&](int i) {
-    compile_part(parts[static_cast<size_t>(i)], module, func, options);
+    compile_share(jobs[static_cast<size_t>(i)], module, func, options);
   });
   std::vector<CodePart> out;
-  for (Part& part : parts) {
-    if (part.failure) std::rethrow_exception(part.failure);
-    out.push_back(std::move(part.out));
+  for (Job& job : jobs) {
+    if (job.failure) std::rethrow_exception(job.failure);
+    out.push_back(std::move(job.out));
   }
   return out;
 }
@@ -142,7 +138,7 @@ CodeText code_text(const ir::Module& module, const std::string& name, const Opti
   Options with_text = options;
   with_text.keep_code_text = true;
   CodeText out;
-  for (const CodePart& part : generate_code(module, *func, with_text, Parts::emitted)) {
+  for (const CodePart& part : generate_code(module, *func, with_text, ReadyCode::compiled)) {
     out.llvm_ir += part.llvm_ir;
     out.assembly += part.assembly;
   }

@@ -22,11 +22,12 @@ struct CodePart {
   std::string llvm_ir, assembly;      // empty unless options.keep_code_text
 };
 
-// Whether the code is whole, or may lack parts that are ready (product/ready_parts.h).
-enum class Parts { emitted, ready };
+// Whether parts of products that are ready (product/ready_parts.h) are compiled all the same, so
+// that the code is whole, or left to be linked to it.
+enum class ReadyCode { compiled, linked };
 
 // Throws Error where LLVM does not know what options ask for.
 std::vector<CodePart> generate_code(const ir::Module& module, const ir::Func& func,
-                                    const Options& options, Parts parts);
+                                    const Options& options, ReadyCode ready);
 
 }  // namespace sinter::compiler

@@ -193,7 +193,7 @@ class NativeExecutable final : public Executable {
     // Text that is kept is of all code, and code for a named processor is of its features alone.
     const bool whole = options.keep_code_text || !options.cpu.empty();
     std::vector<CodePart> parts =
-        generate_code(module_, func, options, whole ? Parts::emitted : Parts::ready);
+        generate_code(module_, func, options, whole ? ReadyCode::compiled : ReadyCode::linked);
     jit_ = check(llvm::orc::LLJITBuilder().create(), "starting the JIT");
     show_symbols(*jit_, options.perf_map);
     llvm::orc::JITDylib& library = jit_->getMainJITDylib();

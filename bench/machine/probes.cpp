@@ -1,4 +1,4 @@
-#include "bench/probes.h"
+#include "bench/machine/probes.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -23,7 +23,7 @@ namespace {
 #define Vec __m512
 #define PROBE_NAME avx512
 #define PROBE_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
-#include "bench/probe_kernels.inl"
+#include "bench/machine/probe_kernels.inl"
 #undef Vec
 #undef PROBE_NAME
 #undef PROBE_FMA
@@ -35,7 +35,7 @@ PROBE_TABLE(avx512_probes, avx512);
 #define Vec __m256
 #define PROBE_NAME avx2
 #define PROBE_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
-#include "bench/probe_kernels.inl"
+#include "bench/machine/probe_kernels.inl"
 #undef Vec
 #undef PROBE_NAME
 #undef PROBE_FMA
@@ -56,7 +56,7 @@ inline Vec4 fma4(Vec4 a, Vec4 b, Vec4 c) {
 #define Vec Vec4
 #define PROBE_NAME generic
 #define PROBE_FMA(a, b, c) fma4(a, b, c)
-#include "bench/probe_kernels.inl"
+#include "bench/machine/probe_kernels.inl"
 #undef Vec
 #undef PROBE_NAME
 #undef PROBE_FMA

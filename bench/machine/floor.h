@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "bench/limits.h"
+#include "bench/machine/limits.h"
 #include "ir/graph.h"
 
 namespace sinter::bench {

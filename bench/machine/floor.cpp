@@ -1,4 +1,4 @@
-#include "bench/floor.h"
+#include "bench/machine/floor.h"
 
 #include <set>
 

@@ -1,4 +1,4 @@
-#include "bench/limits.h"
+#include "bench/machine/limits.h"
 
 #include <algorithm>
 #include <chrono>
@@ -12,7 +12,7 @@
 #include <sinter/error.h>
 #include <sinter/thread_team.h>
 
-#include "bench/probes.h"
+#include "bench/machine/probes.h"
 
 namespace sinter::bench {
 
