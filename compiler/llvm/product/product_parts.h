@@ -61,8 +61,8 @@ struct DotTile {
   auto operator<=>(const DotTile&) const = default;
 };
 
-// Rows of a full tile of so many vectors, as many as registers hold sums: with one vector more of
-// them load no less for each product, and take as long to compile.
+// Rows of a full tile of so many vectors, as many as registers hold sums. With one vector, more
+// than beside two would load no less for each product.
 int full_tile_rows(const Target& target, int vectors);
 // Of the tiles that together take any number of rows: powers of two, and a full one.
 std::vector<int> tile_sizes(int full_rows);
