@@ -81,6 +81,12 @@ ScalarProgram scalar_program(const Op& op, std::span<const DType> operands, DTyp
   return std::move(b).finish(out);
 }
 
+ScalarProgram scalar_program(const Func& func, const Op& op) {
+  std::vector<DType> operands;
+  for (ValueId v : op.operands) operands.push_back(func.type(v).dtype);
+  return scalar_program(op, operands, func.type(op.result).dtype);
+}
+
 Attrs complete_attrs(OpKind kind, const Attrs& attrs) {
   Attrs out;
   for (const AttrSpec& spec : def(kind).attrs) {

@@ -109,6 +109,8 @@ std::optional<OpKind> op_from_name(std::string_view name);
 
 // The program of an elementwise or source op for operands of these element types.
 ScalarProgram scalar_program(const Op& op, std::span<const DType> operands, DType result);
+// The same for an op of this function.
+ScalarProgram scalar_program(const Func& func, const Op& op);
 
 // `attrs` in schema order with the defaults filled in.
 Attrs complete_attrs(OpKind kind, const Attrs& attrs);

@@ -82,11 +82,8 @@ void count_work(const Func& func, const KernelForm& form, int64_t n, KernelCost&
 }  // namespace
 
 double element_operations(const Func& func, const Op& op) {
-  std::vector<DType> dtypes;
-  for (ValueId v : op.operands) dtypes.push_back(func.type(v).dtype);
   double cost = 0;
-  for (const ir::ScalarNode& node :
-       ir::scalar_program(op, dtypes, func.type(op.result).dtype).nodes) {
+  for (const ir::ScalarNode& node : ir::scalar_program(func, op).nodes) {
     switch (node.prim) {
       case ir::Prim::operand:
       case ir::Prim::constant:

@@ -186,10 +186,7 @@ EmittedFunction emit_function(llvm::LLVMContext& context, const ir::Module& modu
                               const ir::Func& func, const Target& target, const Share& share,
                               std::span<const ReadyPart> ready) {
   SINTER_CHECK(func.planned(), "@{} has no memory plan", func.name);
-  auto out = std::make_unique<llvm::Module>(func.name, context);
-  out->setDataLayout(target.machine->createDataLayout());
-  out->setTargetTriple(target.machine->getTargetTriple().str());
-
+  auto out = make_module(func.name, context, target);
   ProductParts parts(*out, target, ready);
   FunctionContext shared{module, func, target, *out, parts, StoredValues(func), {}};
   std::vector<const ir::Op*> kernels;
@@ -210,7 +207,9 @@ EmittedFunction emit_function(llvm::LLVMContext& context, const ir::Module& modu
   emitted.scratch_bytes = set.scratch_bytes();
   emitted.common.push_back({StepEmitter(*out, func, target, set).emit(), Share::any});
 
-  use_whole_vectors(*out, target);
+  for (llvm::Function& f : *out) {
+    if (!f.isDeclaration()) use_whole_vectors(f, target);
+  }
   emitted.module = std::move(out);
   return emitted;
 }

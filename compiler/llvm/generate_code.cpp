@@ -6,7 +6,6 @@
 #include <utility>
 
 #include <llvm/IR/Instructions.h>
-#include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
 
@@ -21,17 +20,6 @@
 namespace sinter::compiler {
 
 namespace {
-
-llvm::SmallVector<char, 0> generate(const Target& target, llvm::Module& module,
-                                    llvm::CodeGenFileType kind) {
-  llvm::SmallVector<char, 0> out;
-  llvm::raw_svector_ostream stream(out);
-  llvm::legacy::PassManager passes;
-  const bool refused = target.machine->addPassesToEmitFile(passes, stream, nullptr, kind);
-  SINTER_CHECK(!refused, "the target cannot write this kind of file");
-  passes.run(module);
-  return out;
-}
 
 // One thread compiles one share of the function. Shares have nothing in common: every thread emits
 // the whole function, which takes little time, and keeps what is its own.
@@ -101,11 +89,11 @@ void compile_share(Job& job, const ir::Module& module, const ir::Func& func,
   if (options.keep_code_text) {
     llvm::raw_string_ostream stream(job.out.llvm_ir);
     code->print(stream, nullptr);
-    const auto text = generate(target, *emit().module, llvm::CodeGenFileType::AssemblyFile);
+    const auto text = compiled(target, *emit().module, llvm::CodeGenFileType::AssemblyFile);
     job.out.assembly.assign(text.begin(), text.end());
   }
   if (options.triple.empty()) {
-    job.out.object = generate(target, *code, llvm::CodeGenFileType::ObjectFile);
+    job.out.object = compiled(target, *code, llvm::CodeGenFileType::ObjectFile);
   }
 } catch (...) {
   job.failure = std::current_exception();

@@ -1,15 +1,15 @@
-// Writes the parts that are compiled when Sinter is: an object file for each level, and a source
-// with the table of what they hold (product/ready_parts.h).
+// Writes the parts that are compiled when Sinter is: an object file, and a source with the table of
+// what it holds (product/ready_parts.h).
 //
-//   sinter_make_parts FOLDER    FOLDER/parts_x86-64-v4.o, ..., FOLDER/part_table.cpp
+//   sinter_make_parts FOLDER    FOLDER/parts.o, FOLDER/part_table.cpp
 #include <cstdio>
 #include <exception>
+#include <span>
 #include <string>
 #include <system_error>
 #include <vector>
 
 #include <fmt/format.h>
-#include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
 #include <llvm/Support/raw_ostream.h>
 
@@ -23,20 +23,21 @@ namespace sinter::compiler {
 
 namespace {
 
-void check(const std::error_code& error, const std::string& path) {
+void write_file(const std::string& path, llvm::StringRef bytes) {
+  std::error_code error;
+  llvm::raw_fd_ostream file(path, error);
+  file << bytes;
+  file.close();
+  if (!error) error = file.error();
   if (error) throw Error(fmt::format("cannot write {}: {}", path, error.message()));
 }
 
-// Writes one object file and returns the names of the parts in it.
-std::vector<std::string> write_object(const PartLevel& level, const std::string& path) {
+// Adds the parts of one level to a module and returns their names.
+std::vector<std::string> add_parts(llvm::Module& out, const PartLevel& level) {
   const Target target = make_target(level.cpu, "");
   SINTER_CHECK(target.vector_bytes == level.vector_bytes && target.fma == level.fma,
                "{} is not what the table says", level.cpu);
-  llvm::LLVMContext context;
-  llvm::Module module(level.cpu, context);
-  module.setDataLayout(target.machine->createDataLayout());
-  module.setTargetTriple(target.machine->getTargetTriple().str());
-  ProductParts parts(module, target, {});
+  ProductParts parts(out, target, {});
   std::vector<llvm::Function*> functions;
   for (const ProductTile& tile : usual_tiles(target)) functions.push_back(parts.get(tile));
   for (const PanelPacker& packer : usual_packers(target)) functions.push_back(parts.get(packer));
@@ -45,39 +46,30 @@ std::vector<std::string> write_object(const PartLevel& level, const std::string&
     names.push_back(f->getName().str());
     f->setName("sinter_" + names.back());
     f->setLinkage(llvm::GlobalValue::ExternalLinkage);
+    f->addFnAttr("target-cpu", level.cpu);
+    use_whole_vectors(*f, target);
   }
-  use_whole_vectors(module, target);
-
-  std::error_code error;
-  llvm::raw_fd_ostream file(path, error);
-  check(error, path);
-  llvm::legacy::PassManager passes;
-  const bool refused =
-      target.machine->addPassesToEmitFile(passes, file, nullptr, llvm::CodeGenFileType::ObjectFile);
-  SINTER_CHECK(!refused, "the target cannot write object files");
-  passes.run(module);
-  file.close();
-  check(file.error(), path);
   return names;
 }
 
 void write_all(const std::string& folder) {
+  // A machine with no features of this processor: functions name the level that they are for.
+  const std::span<const PartLevel> levels = part_levels();
+  const Target plain = make_target(levels.empty() ? "" : levels.back().cpu, "");
+  llvm::LLVMContext context;
+  const auto module = make_module("parts", context, plain);
   std::string declarations, rows;
   size_t count = 0;
-  for (size_t i = 0; i < part_levels().size(); ++i) {
-    const PartLevel& level = part_levels()[i];
-    for (const std::string& name :
-         write_object(level, fmt::format("{}/parts_{}.o", folder, level.cpu))) {
+  for (size_t i = 0; i < levels.size(); ++i) {
+    for (const std::string& name : add_parts(*module, levels[i])) {
       declarations += fmt::format("void sinter_{}();\n", name);
       rows += fmt::format("    {{\"{0}\", {1}, sinter_{0}}},\n", name, i);
       ++count;
     }
   }
-  const std::string path = folder + "/part_table.cpp";
-  std::error_code error;
-  llvm::raw_fd_ostream file(path, error);
-  check(error, path);
-  file << fmt::format(R"(// Written by sinter_make_parts.
+  const auto object = compiled(plain, *module, llvm::CodeGenFileType::ObjectFile);
+  write_file(folder + "/parts.o", {object.data(), object.size()});
+  write_file(folder + "/part_table.cpp", fmt::format(R"(// Written by sinter_make_parts.
 #include <array>
 
 #include "compiler/llvm/product/ready_parts.h"
@@ -95,9 +87,7 @@ std::span<const ReadyPart> ready_parts() {{
 
 }}  // namespace sinter::compiler
 )",
-                      declarations, count, rows);
-  file.close();
-  check(file.error(), path);
+                                                     declarations, count, rows));
 }
 
 }  // namespace

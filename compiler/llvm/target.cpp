@@ -5,10 +5,12 @@
 #include <fmt/format.h>
 #include <llvm/ADT/StringMap.h>
 #include <llvm/Config/llvm-config.h>
+#include <llvm/IR/LegacyPassManager.h>
 #include <llvm/MC/MCSubtargetInfo.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Support/CommandLine.h>
 #include <llvm/Support/TargetSelect.h>
+#include <llvm/Support/raw_ostream.h>
 #include <llvm/TargetParser/Host.h>
 #include <llvm/TargetParser/SubtargetFeature.h>
 #include <llvm/TargetParser/Triple.h>
@@ -108,13 +110,29 @@ Target make_target(const std::string& cpu, const std::string& wanted_triple) {
   return target;
 }
 
-void use_whole_vectors(llvm::Module& module, const Target& target) {
+std::unique_ptr<llvm::Module> make_module(const std::string& name, llvm::LLVMContext& context,
+                                          const Target& target) {
+  auto out = std::make_unique<llvm::Module>(name, context);
+  out->setDataLayout(target.machine->createDataLayout());
+  out->setTargetTriple(target.machine->getTargetTriple().str());
+  return out;
+}
+
+void use_whole_vectors(llvm::Function& function, const Target& target) {
   const std::string width = std::to_string(target.vector_bytes * 8);
-  for (llvm::Function& f : module) {
-    if (f.isDeclaration()) continue;
-    f.addFnAttr("min-legal-vector-width", width);
-    f.addFnAttr("prefer-vector-width", width);
-  }
+  function.addFnAttr("min-legal-vector-width", width);
+  function.addFnAttr("prefer-vector-width", width);
+}
+
+llvm::SmallVector<char, 0> compiled(const Target& target, llvm::Module& module,
+                                    llvm::CodeGenFileType kind) {
+  llvm::SmallVector<char, 0> out;
+  llvm::raw_svector_ostream stream(out);
+  llvm::legacy::PassManager passes;
+  const bool refused = target.machine->addPassesToEmitFile(passes, stream, nullptr, kind);
+  SINTER_CHECK(!refused, "the target cannot write this kind of file");
+  passes.run(module);
+  return out;
 }
 
 }  // namespace sinter::compiler

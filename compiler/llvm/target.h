@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include <llvm/ADT/SmallVector.h>
 #include <llvm/IR/Module.h>
 #include <llvm/Target/TargetMachine.h>
 
@@ -32,8 +33,13 @@ struct Target {
 // knows no such processor, or has no code generator.
 Target make_target(const std::string& cpu, const std::string& triple);
 
-// Tells LLVM, which would cut 512-bit vectors in half, that all functions of a module take whole
-// ones.
-void use_whole_vectors(llvm::Module& module, const Target& target);
+// An empty module for this target.
+std::unique_ptr<llvm::Module> make_module(const std::string& name, llvm::LLVMContext& context,
+                                          const Target& target);
+// Tells LLVM, which would cut 512-bit vectors in half, that a function takes whole ones.
+void use_whole_vectors(llvm::Function& function, const Target& target);
+// The bytes of a file of this kind.
+llvm::SmallVector<char, 0> compiled(const Target& target, llvm::Module& module,
+                                    llvm::CodeGenFileType kind);
 
 }  // namespace sinter::compiler

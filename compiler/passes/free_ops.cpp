@@ -50,7 +50,10 @@ void FreeOps::find_free_ops() {
 void FreeOps::untangle_updates() {
   std::map<ValueId, std::set<ValueId>> reads;  // by assigned global: globals of its new value
   for (const Op& op : func_.body) {
-    if (op.kind == OpKind::assign) read_directly(op.operands[1], reads[op.operands[0]]);
+    if (op.kind != OpKind::assign) continue;
+    for (ValueId v : sources(op.operands[1])) {
+      if (func_[v].def == ValueDef::global) reads[op.operands[0]].insert(v);
+    }
   }
   const auto views_itself = [&](ValueId global) {
     return std::any_of(func_.body.begin(), func_.body.end(), [&](const Op& op) {
@@ -86,20 +89,28 @@ void FreeOps::untangle_updates() {
   defs_ = ir::definitions(func_);
 }
 
-// Whether a view shows `global` on the way of free ops to `v`.
-bool FreeOps::shows(ValueId v, ValueId global) const {
-  if (entry(v) || !free_[idx(v)]) return false;
-  const Op& op = *defs_[idx(v)];
-  return std::any_of(op.operands.begin(), op.operands.end(), [&](ValueId operand) {
-    return (operand == global && is_view(op)) || shows(operand, global);
-  });
+// What free ops alone compute `v` from, with all on the way and `v` itself.
+std::set<ValueId> FreeOps::sources(ValueId v) const {
+  std::set<ValueId> out{v};
+  for (std::vector<ValueId> todo{v}; !todo.empty();) {
+    const ValueId at = todo.back();
+    todo.pop_back();
+    if (entry(at) || !free_[idx(at)]) continue;
+    for (ValueId operand : defs_[idx(at)]->operands) {
+      if (out.insert(operand).second) todo.push_back(operand);
+    }
+  }
+  return out;
 }
 
-// The globals from which free ops alone compute `v`.
-void FreeOps::read_directly(ValueId v, std::set<ValueId>& out) const {
-  if (func_[v].def == ValueDef::global) out.insert(v);
-  if (entry(v) || !free_[idx(v)]) return;
-  for (ValueId operand : defs_[idx(v)]->operands) read_directly(operand, out);
+// Whether a view shows `global` on the way of free ops to `v`.
+bool FreeOps::shows(ValueId v, ValueId global) const {
+  const std::set<ValueId> all = sources(v);
+  return std::any_of(all.begin(), all.end(), [&](ValueId at) {
+    if (entry(at) || !free_[idx(at)]) return false;
+    const Op& op = *defs_[idx(at)];
+    return is_view(op) && op.operands[0] == global;
+  });
 }
 
 // A view of the same shape, which `v` becomes: a copy, once it has memory.
@@ -148,22 +159,22 @@ void FreeOps::share_long_scalars() {
     const std::set<ValueId> operands(op.operands.begin(), op.operands.end());
     for (ValueId v : operands) ++readers[v];
   }
-  for (const auto& [v, count] : readers) {
-    if (count > 1 && belong_to_readers(v) && takes_long(v)) materialize_.insert(v);
+  std::set<ValueId> long_copies;  // that take long, and that readers have to themselves
+  for (const Op& op : func_.body) {
+    const ValueId v = op.result;
+    if (!v.valid() || !belong_to_readers(v) || !func_.type(v).is_scalar()) continue;
+    if (!def(op).is(Trait::elementwise)) continue;
+    const auto is_copied = [&](ValueId operand) { return long_copies.count(operand) > 0; };
+    if (!takes_long(op) && std::none_of(op.operands.begin(), op.operands.end(), is_copied))
+      continue;
+    (readers[v] > 1 ? materialize_ : long_copies).insert(v);
   }
 }
 
-// Whether a division, a root or a function stands on the way of free scalar ops to `v`.
-bool FreeOps::takes_long(ValueId v) const {
-  if (!belong_to_readers(v) || !func_.type(v).is_scalar()) return false;
-  const Op& op = *defs_[idx(v)];
-  if (!def(op).is(Trait::elementwise)) return false;
-  const auto operand_takes_long = [&](ValueId operand) { return takes_long(operand); };
-  std::vector<DType> dtypes;
-  for (ValueId operand : op.operands) dtypes.push_back(func_.type(operand).dtype);
-  const ir::ScalarProgram program = ir::scalar_program(op, dtypes, func_.type(v).dtype);
-  return std::any_of(program.nodes.begin(), program.nodes.end(), is_long) ||
-         std::any_of(op.operands.begin(), op.operands.end(), operand_takes_long);
+// Whether the op is a division, a root or a function.
+bool FreeOps::takes_long(const Op& op) const {
+  const ir::ScalarProgram program = ir::scalar_program(func_, op);
+  return std::any_of(program.nodes.begin(), program.nodes.end(), is_long);
 }
 
 // Everything that will have memory for sure, seen from a chain of views that starts at `v`.

@@ -30,11 +30,11 @@ class FreeOps {
   void find_free_ops();
   void untangle_updates();
   bool shows(ValueId v, ValueId global) const;
-  void read_directly(ValueId v, std::set<ValueId>& out) const;
+  std::set<ValueId> sources(ValueId v) const;
   Op copy_of(ValueId& v);
   void give_results_memory();
   void share_long_scalars();
-  bool takes_long(ValueId v) const;
+  bool takes_long(const Op& op) const;
   StoredSet stored_if(ValueId v) const;
   void need_behind_views(ValueId v);
   bool entry(ValueId v) const { return func_[v].def != ir::ValueDef::op; }

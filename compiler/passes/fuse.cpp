@@ -127,7 +127,7 @@ class Fuser {
   // What several kernels read stays apart, or all others would wait for the one that computes it,
   // and what updates the state behind it for all of them.
   bool is_shared_scalar(int g) const {
-    return groups_.readers_of(g).size() > 1 && groups_.predecessors(g).empty() && scalar_only(g);
+    return groups_.predecessors(g).empty() && scalar_only(g) && groups_.readers_of(g).size() > 1;
   }
 
   // Updates of scalar state (step counts, powers of beta), and what several kernels read of it,

@@ -192,22 +192,21 @@ class Orderer {
   // Kernels between two barriers that one thread has to run and that do not wait for each other go
   // to different threads in turns, the longest first.
   void deal_serial_kernels() {
+    if (std::none_of(func_.body.begin(), func_.body.end(), [](const Op& op) {
+          return op.kind == OpKind::kernel && op.attrs.flag("parallel");
+        })) {
+      return;
+    }
     std::vector<Op*> serial;
-    bool parallel = false;
-    const auto deal = [&] {
-      if (parallel) deal_among_threads(serial);
-      serial.clear();
-    };
-    for (const Op& op : func_.body)
-      parallel |= op.kind == OpKind::kernel && op.attrs.flag("parallel");
     for (Op& op : func_.body) {
-      if (op.kind == OpKind::barrier) deal();
+      if (op.kind == OpKind::barrier) deal_among_threads(std::exchange(serial, {}));
       if (op.kind == OpKind::kernel && !op.attrs.flag("parallel")) serial.push_back(&op);
     }
-    deal();
+    deal_among_threads(serial);
   }
 
   void deal_among_threads(const std::vector<Op*>& serial) {
+    if (serial.size() < 2) return;
     struct Chain {  // of kernels that have to follow each other
       std::vector<Op*> kernels;
       std::vector<KernelTouch> touches;
@@ -228,10 +227,11 @@ class Orderer {
       });
       chains.push_back(std::move(own));
     }
+    if (chains.size() < 2) return;
     std::stable_sort(chains.begin(), chains.end(),
                      [](const Chain& a, const Chain& b) { return a.us > b.us; });
     // The first thread has started the others and will wait for them: it gets the shorter ones.
-    for (size_t i = 0; chains.size() > 1 && i < chains.size(); ++i) {
+    for (size_t i = 0; i < chains.size(); ++i) {
       for (Op* op : chains[i].kernels) op->attrs.set("thread", static_cast<int64_t>(i + 1));
     }
   }

@@ -200,6 +200,20 @@ TEST_CASE("simplifying twice changes nothing more") {
   CHECK_FALSE(changed);
 }
 
+TEST_CASE("fusion looks once at a scalar that is reached on many ways") {
+  std::string text =
+      "global @state : f32[]\nfunc @f(%rate: f32[]) {\n  %s0 = add @state, %rate : f32[]\n";
+  constexpr int squares = 64;  // as many ways as two to this power
+  for (int i = 1; i <= squares; ++i) {
+    text += fmt::format("  %s{0} = mul %s{1}, %s{1} : f32[]\n", i, i - 1);
+  }
+  text += fmt::format("  assign @state, %s{}\n  return\n}}\n", squares);
+  ir::Module module = ir::parse(text);
+  run(module, {"fuse"});
+  REQUIRE(module.funcs[0].body.size() == 1);
+  CHECK(module.funcs[0].body[0].body.size() == squares + 2);
+}
+
 TEST_CASE("the pass list keeps every stated order") {
   CHECK_NOTHROW(check_order(passes()));
   for (const PassOrder& order : pass_order()) {

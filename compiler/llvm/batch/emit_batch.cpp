@@ -428,9 +428,7 @@ Value* BatchEmitter::offset(Value* base, DType dtype, Value* elements) {
 const ir::ScalarProgram& BatchEmitter::program(const ir::Op& op) {
   const auto it = programs_.find(&op);
   if (it != programs_.end()) return it->second;
-  std::vector<DType> dtypes;
-  for (ValueId v : op.operands) dtypes.push_back(type(v).dtype);
-  return programs_[&op] = ir::scalar_program(op, dtypes, type(op.result).dtype);
+  return programs_[&op] = ir::scalar_program(context_.func, op);
 }
 
 }  // namespace sinter::compiler

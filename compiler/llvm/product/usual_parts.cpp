@@ -1,3 +1,5 @@
+// Which parts are made ready. Apart from ready_parts.cpp, which needs the table that make_parts.cpp
+// writes: that program links this file and not the table.
 #include <utility>
 
 #include "compiler/llvm/product/product_parts.h"
@@ -20,11 +22,19 @@ std::span<const PartLevel> part_levels() {
 #endif
 }
 
+namespace {
+
+// Vectors of a tile.
+std::vector<int> usual_widths(const Target& target) {
+  return target.registers >= 32 ? std::vector{1, 2, 4} : std::vector{1, 2};
+}
+
+}  // namespace
+
 std::vector<ProductTile> usual_tiles(const Target& target) {
   constexpr int64_t any = ProductTile::any_stride;
   std::vector<ProductTile> out;
-  for (const int vectors : {1, 2, 4}) {
-    if (vectors == 4 && target.registers < 32) continue;
+  for (const int vectors : usual_widths(target)) {
     for (const int rows : tile_sizes(full_tile_rows(target, vectors))) {
       // Rows of activations, and features of them for the gradient of a weight.
       for (const auto& [row_stride, depth_stride] :
@@ -44,8 +54,7 @@ std::vector<ProductTile> usual_tiles(const Target& target) {
 std::vector<PanelPacker> usual_packers(const Target& target) {
   const int lanes = target.lanes(4);
   std::vector<PanelPacker> out{{.dtype = DType::f32, .lanes = lanes, .across = true}};
-  for (const int vectors : {1, 2, 4}) {
-    if (vectors == 4 && target.registers < 32) continue;
+  for (const int vectors : usual_widths(target)) {
     out.push_back(
         {.dtype = DType::f32, .lanes = lanes, .vectors = vectors, .columns = vectors * lanes});
   }
